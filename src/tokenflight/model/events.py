@@ -1,0 +1,165 @@
+"""Events: what happened, in the past tense. They hold no secret and no raw subject."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from attrs import frozen
+
+from tokenflight.model.key import TokenKey
+
+Trigger: TypeAlias = Literal["call", "due", "schedule", "pinned", "min_ttl", "rejection", "probe", "look"]
+"""Why a flight was launched: a `call` without a usable token, a call that found it `due`, the `schedule`, a `pinned`
+key without a token, a `min_ttl`, a `rejection`, the `probe` of an endpoint that is down, or a `look` at whether the
+credentials of a key that is held back have changed."""
+
+
+@frozen(kw_only=True)
+class Event:
+    """Base of all events."""
+
+
+@frozen(kw_only=True)
+class KeyEvent(Event):
+    """Something happened to one key."""
+
+    key: TokenKey
+
+
+@frozen(kw_only=True)
+class FlightLaunched(KeyEvent):
+    """A request for a token was started."""
+
+    trigger: Trigger
+
+
+@frozen(kw_only=True)
+class TokenLanded(KeyEvent):
+    """A flight brought a token. `lifetime` is the endpoint's word; `took` counts from launch, in seconds."""
+
+    trigger: Trigger
+    lifetime: float | None
+    attempts: int
+    waiters: int
+    took: float
+
+
+@frozen(kw_only=True)
+class FlightFailed(KeyEvent):
+    """A flight brought none. `token_left` is what the held token has left, in seconds; None where there is none."""
+
+    trigger: Trigger
+    reason: str
+    transient: bool
+    attempts: int
+    waiters: int
+    token_left: float | None
+
+
+@frozen(kw_only=True)
+class AttemptFailed(KeyEvent):
+    """One request of a flight failed; the flight may go on."""
+
+    attempt: int
+    reason: str
+    status: int | None
+
+
+@frozen(kw_only=True)
+class TokenUrgent(KeyEvent):
+    """A caller met a token in its hard margin. `left` is what it had, in seconds."""
+
+    left: float
+
+
+@frozen(kw_only=True)
+class TokenRejected(KeyEvent):
+    """An API refused a token that was still good by the clock."""
+
+    origin: str | None
+    age: float | None
+
+
+@frozen(kw_only=True)
+class RenewalRefused(KeyEvent):
+    """A rejection brought no renewal; the 401 went back to its caller. `reason` is `held_back`, `rejected` or a failure's."""
+
+    origin: str | None
+    reason: str
+
+
+@frozen(kw_only=True)
+class TokenEvicted(KeyEvent):
+    """A key made room at `max_keys`. `live` tells whether it still held a usable token."""
+
+    reason: Literal["expired", "lapsed", "crowding", "unused"]
+    live: bool
+
+
+@frozen(kw_only=True)
+class TokenForgotten(KeyEvent):
+    """A key was dropped on purpose."""
+
+
+@frozen(kw_only=True)
+class AnswerOdd(KeyEvent):
+    """An endpoint's answer was used although a field of it was odd; `oddity` says how."""
+
+    oddity: str
+
+
+@frozen(kw_only=True)
+class StoreFailed(KeyEvent):
+    """A store operation failed; the call went on without it."""
+
+    operation: Literal["load", "save", "discard"]
+    reason: str
+
+
+@frozen(kw_only=True)
+class EndpointDown(Event):
+    """A token endpoint failed three times in a row and is probed from now on."""
+
+    endpoint: str
+    reason: str
+
+
+@frozen(kw_only=True)
+class EndpointUp(Event):
+    """A token endpoint answered again, `after` seconds."""
+
+    endpoint: str
+    after: float
+
+
+@frozen(kw_only=True)
+class EndpointThrottled(Event):
+    """A token endpoint said for how long a client must not ask; all keys of that client obey for `held` seconds."""
+
+    endpoint: str
+    client: str
+    held: float
+
+
+@frozen(kw_only=True)
+class ClientHeldBack(Event):
+    """A client's credentials were refused; all its keys are held back for `held` seconds."""
+
+    endpoint: str
+    client: str
+    held: float
+
+
+@frozen(kw_only=True)
+class ClientChanged(Event):
+    """A resolver gave another issuer, endpoint or client_id under a name, or none; what it held was forgotten."""
+
+    client: str
+    forgotten: int
+
+
+@frozen(kw_only=True)
+class SchedulerFailed(Event):
+    """A step of the scheduler raised; it goes on. `error` is the exception's type."""
+
+    error: str

@@ -1,0 +1,101 @@
+"""Failure: why there is no token, as a value that can cross from the wire to every waiter.
+
+Exceptions are made from it in the waiter's own frame, so that none drags along frames, causes or forms of others.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from attrs import evolve, field, frozen
+
+from tokenflight.errors import (
+    InvalidClientError,
+    InvalidGrantError,
+    ProviderClosedError,
+    TokenEndpointError,
+    TokenFlightError,
+    TokenRequestError,
+)
+from tokenflight.model.key import TokenKey
+
+
+@frozen(kw_only=True)
+class Failure:
+    """What went wrong, sanitized.
+
+    `error` is the exception type that a waiter gets. `counts` is true for what says that the endpoint itself is in
+    trouble (the wire and the server), which is what probing goes by. `retry_after` is the server's word in seconds.
+    """
+
+    error: type[TokenFlightError] = TokenRequestError
+    reason: str
+    detail: str
+    transient: bool = True
+    counts: bool = False
+    attempts: int = 0
+    retry_after: float | None = None
+    grant_type: str | None = None
+    hint: str | None = None
+    code: str | None = None
+    description: str | None = None
+    uri: str | None = None
+    status: int | None = None
+    request_id: str | None = None
+    copy: tuple[type[BaseException], tuple[Any, ...]] | None = field(default=None, repr=False)
+    """An exception that goes to the caller as it is: its type and arguments."""
+
+    @property
+    def throttled(self) -> bool:
+        """Tell whether the server said 429 (RFC 6585, section 4), which is its pace and no fault."""
+        return self.status == 429
+
+    def exception(self, key: TokenKey, *, retry_after: float | None = None) -> BaseException:
+        """Make the waiter's own exception; *retry_after* (seconds from now) replaces the server's word."""
+        if self.copy is not None:
+            kind, args = self.copy
+            return kind(*args)
+        text = self.detail if self.hint is None else f"{self.detail}; {self.hint}"
+        if not issubclass(self.error, TokenRequestError):
+            return self.error(text)
+        fields: dict[str, Any] = {
+            "key": key,
+            "grant_type": self.grant_type,
+            "attempts": self.attempts,
+            "retry_after": self.retry_after if retry_after is None else retry_after,
+            "reason": self.reason,
+            "detail": self.detail,
+            "hint": self.hint,
+            "transient": self.transient,
+        }
+        if issubclass(self.error, TokenEndpointError):
+            fields |= {
+                "error": self.code,
+                "error_description": self.description,
+                "error_uri": self.uri,
+                "status": self.status or 0,
+                "request_id": self.request_id,
+            }
+        return self.error(text, **fields)
+
+    def held_back(self) -> Failure:
+        """Return this failure as those get it who come while the key is held back: nothing was sent for them."""
+        return evolve(self, attempts=0)
+
+
+_ERRORS: Final[dict[str, type[TokenEndpointError]]] = {
+    "invalid_client": InvalidClientError,
+    "invalid_grant": InvalidGrantError,
+}
+
+
+def error_for(code: str | None) -> type[TokenEndpointError]:
+    """Return the exception type of an error code (RFC 6749, section 5.2)."""
+    return _ERRORS.get(code or "", TokenEndpointError)
+
+
+CLOSED: Final = Failure(
+    error=ProviderClosedError,
+    reason="closed",
+    detail="the provider was left while this token was on its way: enter it again with `async with`, then ask again",
+)

@@ -1,0 +1,72 @@
+"""Origins: where a token may go (RFC 6454)."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from enum import Enum
+from typing import Final, TypeAlias
+from urllib.parse import urlsplit
+
+from tokenflight.errors import ConfigurationError
+
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+class _Any(Enum):
+    ANY = "ANY"
+
+    def __repr__(self) -> str:
+        return "ANY"
+
+
+ANY: Final = _Any.ANY
+"""Every origin: typed on purpose by who wants a token to follow any URL."""
+
+Origins: TypeAlias = frozenset[str] | _Any
+"""Allowed origins, normalised, or ANY."""
+
+
+def origin_of(url: str) -> str:
+    """Return scheme, host and port of an http or https URL, lower-cased, a default port left out.
+
+    Raises ConfigurationError for another scheme, for no host, and for userinfo.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ConfigurationError("a URL cannot be read: write it as https://host[:port]/path") from None
+    if parts.scheme not in _PORTS or not host:
+        raise ConfigurationError("a URL has no http(s) scheme or no host: write it as https://host[:port]/path")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError("a URL holds a user name or password: take it out, it would show in logs")
+    host = f"[{host}]" if ":" in host else host.rstrip(".")
+    return f"{parts.scheme}://{host}" + ("" if port in (None, _PORTS[parts.scheme]) else f":{port}")
+
+
+def origins(value: object) -> Origins:
+    """Take the `origins` of a client or an auth: ANY, one URL, or an iterable of URLs, of which only the origin counts."""
+    if value is ANY or isinstance(value, _Any):
+        return ANY
+    if isinstance(value, str):
+        return frozenset({origin_of(value)})
+    if isinstance(value, Iterable):
+        return frozenset(origin_of(item) for item in value)
+    raise ConfigurationError("origins is ANY, a URL or a list of URLs: pass one of these")
+
+
+def is_loopback(origin: str) -> bool:
+    """Tell whether an origin is this machine itself, where plain http is no risk."""
+    host = urlsplit(origin).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_private_to_the_wire(origin: str) -> bool:
+    """Tell whether what is sent there cannot be read on the way: https, or loopback."""
+    return origin.startswith("https://") or is_loopback(origin)
