@@ -136,7 +136,9 @@ def as_scope(value: str | Iterable[str] | None) -> frozenset[str] | None:
     if value is None:
         return None
     if not isinstance(value, str | Iterable) or isinstance(value, bytes):
-        raise ConfigurationError(f"a scope is a str or an iterable of str, not {type(value).__name__}: pass one of these")
+        raise ConfigurationError(
+            f"a scope is a str or an iterable of str, not {type(value).__name__}: pass one of these"
+        )
     names = frozenset(value.split() if isinstance(value, str) else value)
     for name in names:
         if not isinstance(name, str) or not name or any(c in '"\\' or not "!" <= c <= "~" for c in name):

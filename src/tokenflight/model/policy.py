@@ -70,7 +70,7 @@ class RefreshPolicy:
 class RetryPolicy:
     """How often and how long a request is tried while somebody waits without a usable token.
 
-    Pauses are full jitter: `U(0, min(cap, base·2ⁿ))`. `attempt_timeout` bounds one try, `total_timeout` all of a flight.
+    Pauses are full jitter: `U(0, min(cap, base·2ⁿ))`. `attempt_timeout` bounds one try, `total_timeout` a flight.
     """
 
     attempts: int = field(default=3)
@@ -150,7 +150,7 @@ def clamp(value: float, low: float, high: float) -> float:
 
 
 def attempt_limit(left: float | None, retry: RetryPolicy) -> float:
-    """Return how long one attempt may take: a third of what the held token has *left*, 0.25 s at least, None held: all."""
+    """Return how long one attempt may take: a third of what the held token has *left*, at least 0.25 s; None held: all."""
     if left is None:
         return retry.attempt_timeout
     return clamp(left / 3, min(0.25, retry.attempt_timeout), retry.attempt_timeout)
@@ -180,7 +180,7 @@ def backoff_permanent(refusals: int, draw: Draw) -> float:
 
 
 def server_pause(asked: float, repeats: int) -> float:
-    """Return how long a Retry-After of *asked* seconds is obeyed: 600 s at most, doubled by each repeat up to its word."""
+    """Return how long a Retry-After of *asked* s is obeyed: 600 s at most, doubled by each repeat up to its word."""
     return min(asked, _doubled(600.0, repeats - 1))
 
 
