@@ -146,7 +146,7 @@ class InvalidClientError(TokenEndpointError):
 
 
 class InvalidGrantError(TokenEndpointError):
-    """`invalid_grant`: what was presented for a token is unknown, spent or not this client's (RFC 6749, section 5.2)."""
+    """`invalid_grant`: what was presented is unknown, spent or not this client's (RFC 6749, section 5.2)."""
 
 
 class SubjectTokenExpiredError(InvalidGrantError):

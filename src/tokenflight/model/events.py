@@ -82,7 +82,10 @@ class TokenRejected(KeyEvent):
 
 @frozen(kw_only=True)
 class RenewalRefused(KeyEvent):
-    """A rejection brought no renewal; the 401 went back to its caller. `reason` is `held_back`, `rejected` or a failure's."""
+    """A rejection brought no renewal; the 401 went back to its caller.
+
+    `reason` is `held_back`, `rejected` or a failure's.
+    """
 
     origin: str | None
     reason: str

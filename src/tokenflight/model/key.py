@@ -23,6 +23,9 @@ class _Name:
     __slots__ = ("_text", "type")
     _what: ClassVar[str]
 
+    _text: str
+    type: str | None
+
     def __init__(self, text: str, type: str | None = None) -> None:
         _checked(text, self._what)
         if type is not None:
@@ -36,9 +39,9 @@ class _Name:
     __delattr__ = __setattr__  # type: ignore[assignment]  # the same refusal; only its signature is narrower
 
     def __eq__(self, other: object) -> bool:
-        if self.__class__ is not other.__class__:
+        if not isinstance(other, _Name) or self.__class__ is not other.__class__:
             return NotImplemented
-        return (self._text, self.type) == (other._text, other.type)  # type: ignore[attr-defined]  # same class, see above
+        return (self._text, self.type) == (other._text, other.type)
 
     def __hash__(self) -> int:
         return hash((self._text, self.type))
@@ -136,7 +139,9 @@ def as_scope(value: str | Iterable[str] | None) -> frozenset[str] | None:
     if value is None:
         return None
     if not isinstance(value, str | Iterable) or isinstance(value, bytes):
-        raise ConfigurationError(f"a scope is a str or an iterable of str, not {type(value).__name__}: pass one of these")
+        raise ConfigurationError(
+            f"a scope is a str or an iterable of str, not {type(value).__name__}: pass one of these"
+        )
     names = frozenset(value.split() if isinstance(value, str) else value)
     for name in names:
         if not isinstance(name, str) or not name or any(c in '"\\' or not "!" <= c <= "~" for c in name):

@@ -46,7 +46,7 @@ def origin_of(url: str) -> str:
 
 
 def origins(value: object) -> Origins:
-    """Take the `origins` of a client or an auth: ANY, one URL, or an iterable of URLs, of which only the origin counts."""
+    """Take the `origins` of a client or an auth: ANY, a URL, or some URLs, of which only the origin counts."""
     if value is ANY or isinstance(value, _Any):
         return ANY
     if isinstance(value, str):

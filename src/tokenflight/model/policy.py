@@ -40,6 +40,11 @@ def _number(value: object) -> float:
     return float(value)
 
 
+def _count(instance: object, attribute: object, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"attempts={value!r} is no count of tries: set it to 1 or more")
+
+
 @frozen(kw_only=True)
 class RefreshPolicy:
     """When a token in use is renewed ahead of its end.
@@ -70,19 +75,14 @@ class RefreshPolicy:
 class RetryPolicy:
     """How often and how long a request is tried while somebody waits without a usable token.
 
-    Pauses are full jitter: `U(0, min(cap, base·2ⁿ))`. `attempt_timeout` bounds one try, `total_timeout` all of a flight.
+    Pauses are full jitter: `U(0, min(cap, base·2ⁿ))`. `attempt_timeout` bounds one try, `total_timeout` a flight.
     """
 
-    attempts: int = field(default=3)
+    attempts: int = field(default=3, validator=_count)
     base: float = field(default=0.5, converter=_number, validator=_share(0.001, 3600.0))
     cap: float = field(default=5.0, converter=_number, validator=_share(0.001, 3600.0))
     attempt_timeout: float = field(default=10.0, converter=_number, validator=_share(0.001, 3600.0))
     total_timeout: float = field(default=30.0, converter=_number, validator=_share(0.001, 3600.0))
-
-    @attempts.validator
-    def _at_least_one(self, attribute: object, value: object) -> None:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigurationError(f"attempts={value!r} is no count of tries: set it to 1 or more")
 
 
 @frozen
@@ -150,7 +150,7 @@ def clamp(value: float, low: float, high: float) -> float:
 
 
 def attempt_limit(left: float | None, retry: RetryPolicy) -> float:
-    """Return how long one attempt may take: a third of what the held token has *left*, 0.25 s at least, None held: all."""
+    """Return how long one attempt may take: a third of what a held token has *left*, 0.25 s at least; or all."""
     if left is None:
         return retry.attempt_timeout
     return clamp(left / 3, min(0.25, retry.attempt_timeout), retry.attempt_timeout)
@@ -180,7 +180,7 @@ def backoff_permanent(refusals: int, draw: Draw) -> float:
 
 
 def server_pause(asked: float, repeats: int) -> float:
-    """Return how long a Retry-After of *asked* seconds is obeyed: 600 s at most, doubled by each repeat up to its word."""
+    """Return how long a Retry-After of *asked* s is obeyed: 600 s at most, doubled by each repeat up to its word."""
     return min(asked, _doubled(600.0, repeats - 1))
 
 

@@ -53,6 +53,8 @@ class Token:
     scope: frozenset[str]
     refresh_token: Secret | None
     extra: Mapping[str, Any]
+    _expires: float | None
+    _issued: float
 
     def __init__(
         self,
