@@ -14,7 +14,7 @@ from tokenflight.engine.entries import Entry
 from tokenflight.engine.flight import Flight, Minted
 from tokenflight.engine.health import Brake
 from tokenflight.errors import ProviderClosedError, TokenFlightError, TokenRequestError
-from tokenflight.model.events import RenewalRefused, TokenRejected, TokenUrgent
+from tokenflight.model.events import RenewalRefused, TokenRejected, TokenUrgent, Trigger
 from tokenflight.model.failure import Failure
 from tokenflight.model.token import Token
 
@@ -169,7 +169,7 @@ class Asking:
             raise self._refused(entry, origin, "rejected", shut - now)
         brake = engine.brake(entry, now, bare=True)
         if brake is None or self._may_look(entry, brake, now):
-            trigger = "rejection" if brake is None else "look"
+            trigger: Trigger = "rejection" if brake is None else "look"
             return engine.launch(entry, trigger, rejected=held, origin=origin)
         engine.want(entry)
         raise self._refused(entry, origin, "held_back", brake.until - now)

@@ -19,7 +19,7 @@ from tokenflight.engine.asking import Asking
 from tokenflight.engine.entries import Entries, Entry
 from tokenflight.engine.flight import Flight, Minted
 from tokenflight.engine.health import Brake, Health, Lane
-from tokenflight.engine.hooks import Hook, Hooks
+from tokenflight.engine.hooks import EventQueue, Hook
 from tokenflight.engine.lanes import Lanes
 from tokenflight.engine.landing import Landing
 from tokenflight.engine.root_task import RootTask
@@ -56,7 +56,7 @@ class Engine:
     ) -> None:
         self.clock = clock
         self.retry = retry
-        self.hooks = Hooks(hooks, clock)
+        self.hooks = EventQueue.of(hooks, clock=clock)
         self.entries = Entries(max_keys, clock.uniform)
         self.flights: dict[TokenKey, Flight] = {}
         self.lanes = Lanes(max_flights=max_flights, retry=retry)

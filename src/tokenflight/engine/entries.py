@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from tokenflight.model.failure import Failure
@@ -170,7 +170,7 @@ class Entries:
         """Tell whether somebody has to make room."""
         return len(self._all) > self.max_keys
 
-    def victim(self, now: float, busy: set[TokenKey] | dict[TokenKey, object]) -> tuple[Entry, EvictionReason] | None:
+    def victim(self, now: float, busy: Container[TokenKey]) -> tuple[Entry, EvictionReason] | None:
         """Choose who makes room: of a sample, the expired first, then who nobody used since it landed, then keys of a
         client that holds more than its share, then the longest unused. Never who is pinned or *busy*.
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tokenflight.engine.entries import VACANT, Entry
 from tokenflight.model.key import TokenKey
@@ -13,6 +13,19 @@ from tokenflight.provider.updates import Updates
 
 if TYPE_CHECKING:
     from tokenflight.provider.provider import TokenProvider
+
+
+class TokenSource(Protocol):
+    """What doors need: a token at once, and another one where that was refused."""
+
+    async def token(self) -> Token:
+        """Return a usable token. Raises TokenFlightError where there is none."""
+
+    async def renew(self, rejected: Token | None = None, *, origin: str | None = None) -> Token:
+        """Return another token than the one that the API at *origin* *rejected*; None: than the present one.
+
+        Asked by many at once for one rejected token, it is renewed once. Raises TokenFlightError where it is not.
+        """
 
 
 class BoundSource:
