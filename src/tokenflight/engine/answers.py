@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tokenflight.engine.health import Health, Lane
 from tokenflight.model.events import EndpointDown, EndpointThrottled, EndpointUp
 from tokenflight.model.failure import Failure
+from tokenflight.model.key import TokenKey
 
 if TYPE_CHECKING:
     from tokenflight.engine.engine import Engine
@@ -21,12 +22,15 @@ class Answers:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def hear(self, lane: Lane, failure: Failure | None) -> None:
-        """Take note of one exchange: its *failure*, or None for a token."""
+    def hear(self, lane: Lane, key: TokenKey, failure: Failure | None) -> None:
+        """Take note of one exchange for *key*: its *failure*, or None for a token."""
         now, draw = self._engine.clock.now(), self._engine.clock.uniform
         health = lane.health
         if failure is not None and failure.transient and failure.retry_after is not None:
             held = lane.told_to_wait(failure, now)
+            if held <= self._engine.retry.total_timeout:  # longer ones end the flights in line instead
+                health.places.block(lane.client)
+                self._engine.scheduler.plan(lane, lane.retry_after_at)
             self._engine.hooks.emit(EndpointThrottled(endpoint=health.label, client=lane.client, held=held))
         if failure is None or not failure.transient:
             health.issued += failure is None
@@ -35,10 +39,10 @@ class Answers:
             health.throttled(now, draw)
             self._plan_probe(health)
         elif failure.counts:
-            self._failed(health, failure, now)
+            self._failed(health, key, failure, now)
 
-    def _failed(self, health: Health, failure: Failure, now: float) -> None:
-        if health.failed(failure, now, self._engine.clock.uniform):
+    def _failed(self, health: Health, key: TokenKey, failure: Failure, now: float) -> None:
+        if health.failed(key, failure, now, self._engine.clock.uniform):
             logger.warning(
                 "token endpoint %s is down (%s): held tokens are served, it is probed", health.label, failure.reason
             )

@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tokenflight.engine.entries import Entry
-from tokenflight.engine.flight import Flight, Minted
+from tokenflight.engine.flight import AIRBORNE, Flight, Minted
 from tokenflight.engine.health import Brake
-from tokenflight.errors import ProviderClosedError, TokenFlightError, TokenRequestError
+from tokenflight.errors import ConfigurationError, ProviderClosedError, TokenFlightError, TokenRequestError
 from tokenflight.model.events import RenewalRefused, TokenRejected, TokenUrgent, Trigger
 from tokenflight.model.failure import Failure
 from tokenflight.model.token import Token
@@ -133,6 +133,10 @@ class Asking:
                 engine.postpone(entry, brake, now)
 
     async def _wait(self, flight: Flight) -> Minted | Failure:
+        if AIRBORNE.get() is flight:
+            raise ConfigurationError(
+                f"{flight.key!r} is asked for by what is to bring it: use a provider of its own, or another client, there"
+            )
         flight.join()
         try:
             await flight.wait()

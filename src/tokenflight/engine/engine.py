@@ -17,13 +17,14 @@ import anyio
 from tokenflight.engine.answers import Answers
 from tokenflight.engine.asking import Asking
 from tokenflight.engine.entries import Entries, Entry
-from tokenflight.engine.flight import Flight, Minted
+from tokenflight.engine.flight import AIRBORNE, Flight, Minted
 from tokenflight.engine.health import Brake, Health, Lane
 from tokenflight.engine.hooks import EventQueue, Hook
 from tokenflight.engine.lanes import Lanes
 from tokenflight.engine.landing import Landing
 from tokenflight.engine.root_task import RootTask
 from tokenflight.engine.scheduler import Scheduler
+from tokenflight.errors import ProviderClosedError
 from tokenflight.model.clock import Clock
 from tokenflight.model.events import FlightLaunched, SchedulerFailed, TokenEvicted, Trigger
 from tokenflight.model.failure import CLOSED, Failure
@@ -60,7 +61,7 @@ class Engine:
         self.entries = Entries(max_keys, clock.uniform)
         self.flights: dict[TokenKey, Flight] = {}
         self.lanes = Lanes(max_flights=max_flights, retry=retry)
-        self.scheduler: Scheduler[Entry | Health] = Scheduler(clock, self._due, self._scheduler_failed)
+        self.scheduler: Scheduler[Entry | Lane | Health] = Scheduler(clock, self._due, self._scheduler_failed)
         self.landing = Landing(self)
         self.answers = Answers(self)
         self.asking = Asking(self)
@@ -86,7 +87,7 @@ class Engine:
 
     async def start(self, cleanup: Callable[[], Awaitable[None]], grace: float) -> None:
         """Start the root task; *cleanup* runs last in it."""
-        self._discard_flights()
+        self._begin_anew()
         self._root = RootTask(self.scheduler.run, self.hooks.run, cleanup=cleanup)
         for entry in self.entries:
             if entry.pins:
@@ -97,8 +98,9 @@ class Engine:
         """End the root task and with it every flight; what is held stays, pins end."""
         root = self._root
         if root is not None:
+            if root.alive and not root.here:
+                raise ProviderClosedError("the provider runs in another loop: leave it in the loop that entered it")
             await root.stop(grace)
-        self._discard_flights()
         for entry in self.entries:
             entry.pins = 0
         self.landing.end_all()
@@ -109,9 +111,7 @@ class Engine:
         if entry is None:
             entry = self.entries.add(key)
             if self.entries.too_many():
-                entry.pins += 1
-                self._make_room()
-                entry.pins -= 1
+                self.make_room(spare=entry)
         return entry
 
     def launch(
@@ -217,6 +217,7 @@ class Engine:
 
     async def _fly(self, flight: Flight) -> None:
         try:
+            AIRBORNE.set(flight)
             flight.outcome = await self._mint(flight, self)
         except anyio.get_cancelled_exc_class():
             if self._root is not None and not self._root.closing:
@@ -229,11 +230,15 @@ class Engine:
         finally:
             self.landing.land(flight)
 
-    def _due(self, item: Entry | Health, now: float, resumed: bool) -> None:
+    def _due(self, item: Entry | Lane | Health, now: float, resumed: bool) -> None:
         if isinstance(item, Health):
             self._probe(item)
-            return
-        entry = item
+        elif isinstance(item, Lane):
+            item.health.places.unblock(item.client)
+        else:
+            self._renew_ahead(item, now, resumed)
+
+    def _renew_ahead(self, entry: Entry, now: float, resumed: bool) -> None:
         if entry.closed or entry.key in self.flights:
             return
         if not entry.in_demand:
@@ -260,10 +265,11 @@ class Engine:
                 self.launch(entry, "probe")
                 return
 
-    def _make_room(self) -> None:
+    def make_room(self, spare: Entry) -> None:
+        """Close the entry that is missed least, but not *spare*; none where all are pinned or in flight."""
         now = self.clock.now()
         for _ in range(TRIES_TO_EVICT):
-            if (choice := self.entries.victim(now, self.flights)) is not None:
+            if (choice := self.entries.victim(now, self.flights, spare)) is not None:
                 break
         else:
             return
@@ -283,13 +289,13 @@ class Engine:
         logger.error("a step of the scheduler raised %s; it goes on", type(error).__name__)
         self.hooks.emit(SchedulerFailed(error=type(error).__name__))
 
-    def _discard_flights(self) -> None:
-        """Drop what a root task left that died without a word: a loop that was closed, a parent process."""
-        for flight in self.flights.values():
-            entry = self.entries.find(flight.key)
-            if entry is not None and entry.lane is not None:
-                entry.lane.end(flight.key)
+    def _begin_anew(self) -> None:
+        """Drop what a root task left that died without a word: its loop was closed, or it was a parent process's."""
+        for key in self.flights:
+            if (entry := self.entries.find(key)) is not None:
+                entry.unsettle()
         self.flights.clear()
+        self.lanes.reset()
 
 
 def as_it_is(error: BaseException, *, transient: bool = False) -> Failure:

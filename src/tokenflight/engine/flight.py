@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from tokenflight.engine.places import Ticket
 
 BUCKET: Final = 64
+AIRBORNE: ContextVar[Flight | None] = ContextVar("tokenflight_airborne", default=None)
+"""The flight that this context works for."""
 
 
 @frozen(kw_only=True)
@@ -61,9 +64,9 @@ class Flight:
     _buckets: list[anyio.Event] = field(factory=list, repr=False)
 
     @property
-    def bare(self) -> bool:
-        """Tell whether the held token counts as none to it: none is held, or it was rejected."""
-        return self.trigger in ("call", "look", "rejection")
+    def rejects(self) -> bool:
+        """Tell whether the held token counts as none to it, because an API refused it."""
+        return self.rejected is not None
 
     async def wait(self) -> None:
         """Wait until it lands."""

@@ -72,11 +72,16 @@ class Health:
         if self.probe == key:
             self.probe = None
 
-    def failed(self, failure: Failure, now: float, draw: Draw) -> bool:
-        """Count a transient failure of the wire or the server; return whether the endpoint went down by it."""
+    def failed(self, key: TokenKey, failure: Failure, now: float, draw: Draw) -> bool:
+        """Count a transient failure of the wire or the server; return whether the endpoint went down by it.
+
+        While probing only the probe's counts: what was in the air when it went down says nothing new.
+        """
         self.in_a_row += 1
         self.last = failure
         if self.state == "probing":
+            if self.probe != key:
+                return False
             self.probes += 1
             self.next_probe_at = now + backoff_without(self.probes, self.retry, draw)
             return False
@@ -116,6 +121,7 @@ class Lane:
 
     client: str
     health: Health
+    plan: int = 0
     retry_after_at: float = -math.inf
     throttles: int = 0
     throttle: Failure | None = None

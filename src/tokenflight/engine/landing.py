@@ -48,8 +48,12 @@ class Landing:
                 entry.lane.end(flight.key)
             if isinstance(flight.outcome, Minted):
                 self._hold(entry, flight, flight.outcome)
-            elif flight.outcome is not CLOSED:
+            elif flight.outcome is CLOSED:
+                entry.unsettle()
+            else:
                 self._fail(entry, flight, flight.outcome)
+            if engine.entries.too_many():
+                engine.make_room(spare=entry)
         flight.land()
 
     def weigh(self, flight: Flight, minted: Minted) -> str | None:
@@ -64,7 +68,7 @@ class Landing:
         if entry is None or entry.token is None or entry.life is None:
             return None
         if entry.token.header == minted.token.header:
-            if flight.trigger != "rejection" and life.expires_at >= entry.life.expires_at:
+            if not flight.rejects and life.expires_at >= entry.life.expires_at:
                 entry.life = life
             return "it is the held one"
         known = life.expires_at < math.inf and entry.life.expires_at < math.inf
@@ -97,7 +101,7 @@ class Landing:
         engine, now = self._engine, self._engine.clock.now()
         life = self.life(minted)
         entry.hold(minted.token, life)
-        if flight.trigger == "rejection":
+        if flight.rejects:
             entry.rejections = entry.rejections or Rejections()
             entry.rejections.renewed(flight.origin, born_at=now, length=life.length)
         if entry.lane is not None and minted.attempts:
@@ -167,7 +171,7 @@ class Landing:
         entry.last = failure
         if not failure.transient and not failure.local:
             self._refuse(entry, flight, failure, now)
-        elif entry.life is not None and left > 0 and flight.trigger != "rejection":
+        elif entry.life is not None and left > 0 and not flight.rejects:
             entry.brake = "backoff"
             pause = backoff_alive(entry.failures, left=left, length=entry.life.length, draw=draw)
             entry.not_before = now + pause

@@ -39,9 +39,13 @@ class Lanes:
             lane = self._lanes[client, endpoint] = Lane(client, health)
         return lane
 
-    def of_client(self, client: str) -> list[Lane]:
-        """Return the lanes of a client."""
-        return [lane for (name, _), lane in self._lanes.items() if name == client]
+    def reset(self) -> None:
+        """Forget who was in the air: the tasks that stood for them are gone."""
+        for health in self._healths.values():
+            health.places.reset()
+            health.probe = None
+        for lane in self._lanes.values():
+            lane.trial = None
 
     def drop_client(self, client: str) -> None:
         """Forget a client's lanes, and the endpoints that nobody else flies to; one that is down stays known."""

@@ -49,6 +49,7 @@ class Places:
         self.limit = maximum
         self.in_air = 0
         self._answers = 0
+        self._blocked: set[str] = set()
         self._queues: tuple[OrderedDict[str, deque[Ticket]], ...] = (OrderedDict(), OrderedDict(), OrderedDict())
 
     def __repr__(self) -> str:
@@ -91,6 +92,22 @@ class Places:
         """Start over from one place."""
         self.limit, self._answers = 1, 0
 
+    def block(self, lane: str) -> None:
+        """Let nobody of a client go until it is unblocked; they keep their turn."""
+        self._blocked.add(lane)
+
+    def unblock(self, lane: str) -> None:
+        """Let a client's flights go again."""
+        self._blocked.discard(lane)
+        self._grant()
+
+    def reset(self) -> None:
+        """Forget who is in the air and in line: the tasks that stood for them are gone."""
+        self.in_air = 0
+        self._blocked.clear()
+        for queue in self._queues:
+            queue.clear()
+
     def enqueue(self, ticket: Ticket) -> None:
         """Put a ticket at the end of its client's line."""
         self._queues[ticket.rank].setdefault(ticket.lane, deque()).append(ticket)
@@ -103,8 +120,8 @@ class Places:
     def _next(self) -> Ticket | None:
         """Pop the next in line: by rank, then client by client; a ticket that was promoted or left is passed over."""
         for rank, queue in enumerate(self._queues):
-            while queue:
-                lane, line = next(iter(queue.items()))
+            while (lane := next((lane for lane in queue if lane not in self._blocked), None)) is not None:
+                line = queue[lane]
                 ticket = line.popleft()
                 if line:
                     queue.move_to_end(lane)

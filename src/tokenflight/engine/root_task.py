@@ -72,7 +72,11 @@ class RootTask:
             self._task = trio.lowlevel.spawn_system_task(self._main, grace, context=Context())
         else:
             self._task = asyncio.get_running_loop().create_task(self._main(grace), context=Context())
-        await self._begun.wait()
+        try:
+            await self._begun.wait()
+        except BaseException:
+            await self.stop(grace)
+            raise
 
     def spawn(self, function: Callable[..., Awaitable[None]], *args: object) -> None:
         """Start a child in a fresh context: no caller's contextvars, spans or deadlines reach it."""
@@ -91,6 +95,8 @@ class RootTask:
 
     async def _main(self, grace: float) -> None:
         try:
+            if self._stopped:
+                return
             async with anyio.create_task_group() as group:
                 self._group = group
                 for service in self._services:
@@ -102,6 +108,8 @@ class RootTask:
             try:
                 with anyio.move_on_after(grace, shield=True):
                     await self._cleanup()
+            except Exception as error:
+                logger.error("cleaning up after the provider raised %s", type(error).__name__)
             finally:
                 self._begun.set()
                 self._ended.set()

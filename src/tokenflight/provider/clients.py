@@ -56,6 +56,15 @@ class Clients:
     def __repr__(self) -> str:
         return f"Clients({'a resolver' if self._resolver else ', '.join(sorted(self._fixed))})"
 
+    @property
+    def resolving(self) -> bool:
+        """Tell whether a resolver is asked, so that a name may stand for another client next time."""
+        return self._resolver is not None
+
+    def reset(self) -> None:
+        """Forget who was being asked for: the tasks that asked are gone."""
+        self._asking.clear()
+
     def name(self, name: str | None) -> str:
         """Return the client name that a call means. Raises ConfigurationError where it is unknown or left open."""
         if name is None:

@@ -31,6 +31,7 @@ class WireExchange:
     """Asks the client's token endpoint."""
 
     client: OAuthClient
+    resolved: bool
     http: Callable[[], httpx.AsyncClient] = field(repr=False)
     refresh: RefreshPolicy
 
@@ -41,7 +42,7 @@ class WireExchange:
         if isinstance(request, Failure):
             return request
         trip.flight.fingerprint = reader.fingerprint
-        trip.lane.changeable = trip.lane.changeable or reader.changeable
+        trip.lane.changeable = self.resolved or reader.changeable
         if trip.flight.trigger == "look" and reader.fingerprint == trip.lane.refused:
             return trip.still_refused()
         trip.attempts += 1
@@ -53,9 +54,9 @@ class WireExchange:
         else:
             issued = parse(answer, client=self.client, key=trip.flight.key, wall=clock.wall(), redact=reader.seen)
         if isinstance(issued, Failure):
-            trip.engine.answers.hear(trip.lane, issued)
+            trip.engine.answers.hear(trip.lane, trip.flight.key, issued)
             return issued
-        trip.engine.answers.hear(trip.lane, None)
+        trip.engine.answers.hear(trip.lane, trip.flight.key, None)
         return weighed(trip, self._minted(trip, issued, sent_at=sent_at, wall=wall))
 
     async def _prepare(self, trip: Trip, reader: Reader, deadline: float) -> TokenRequest | Failure:

@@ -65,6 +65,8 @@ class Mint:
             return stored or evolve(result, grant_type=client.grant.grant_type)
         if not flight.forgotten:
             await self._records.save(client, flight.key, result, after=record)
+        if flight.forgotten:  # before or while it was saved
+            await self._records.discard(client, flight.key)
         return result
 
     def _board(self, flight: Flight, engine: Engine, client: OAuthClient) -> Trip:
@@ -75,7 +77,7 @@ class Mint:
             fetch = FetchExchange(client=client, grant=grant, refresh=self._refresh)
             return Trip(engine=engine, flight=flight, lane=lane, exchange=fetch)
         lane = engine.board(flight, str(client.token_endpoint), client.endpoint_label)
-        wire = WireExchange(client=client, http=self._http, refresh=self._refresh)
+        wire = WireExchange(client=client, resolved=self._clients.resolving, http=self._http, refresh=self._refresh)
         return Trip(engine=engine, flight=flight, lane=lane, exchange=wire)
 
     def _taken(self, record: Record, client: OAuthClient, flight: Flight, engine: Engine) -> Minted | None:

@@ -97,6 +97,7 @@ class TokenProvider:
             self._own_http = token_client()
         else:
             checked_client(self._given_http)
+        self._clients.reset()
         await self.engine.start(self._close_http, self._grace)
         return self
 

@@ -20,12 +20,11 @@ def key_status(engine: Engine, key: TokenKey, entry: Entry | None, now: float) -
     entry = entry or Entry(key)
     life, used_at = entry.life, entry.last_use()
     reason, until = _held_back(engine, entry, now)
-    planned = life is not None and (entry.plan or entry.in_demand) and life.due_at < float("inf")
     return KeyStatus(
         key=key,
         verdict=entry.verdict(now),
         expires_at=None if entry.token is None else entry.token.expires_at,
-        due_in=max(life.due_at, until) - now if life is not None and planned else None,
+        due_in=max(life.due_at, until) - now if life is not None and entry.plan and entry.in_demand else None,
         used_ago=None if used_at == NEVER else now - used_at,
         in_flight=key in engine.flights,
         pinned=entry.pins > 0,

@@ -42,6 +42,9 @@ class Trip:
     def refuse(self, brake: Brake) -> Failure:
         """End the flight because of a brake: what those get who ask meanwhile."""
         self.flight.refused = brake
+        entry = self.engine.entries.find(self.flight.key)
+        if entry is not None:
+            self.engine.want(entry)
         return brake.last.held_back()
 
     def still_refused(self) -> Failure:
@@ -55,9 +58,10 @@ class Trip:
     async def _attempt(self) -> Minted | Failure:
         places, clock = self.lane.health.places, self.engine.clock
         while True:
-            refusal = await self._clearance()
-            if refusal is not None:
-                return self.refuse(refusal)
+            now = clock.now()
+            brake = self._brake(now)
+            if brake is not None and not (brake.reason == "retry_after" and brake.until <= self._latest(now)):
+                return self.refuse(brake)
             await self._take_place()
             try:
                 now = clock.now()
@@ -66,15 +70,6 @@ class Trip:
                     return self._heard(await self._exchange(now))
             finally:
                 places.give_back()
-
-    async def _clearance(self) -> Brake | None:
-        """Wait for a Retry-After that ends in time; return any other brake that is on."""
-        clock = self.engine.clock
-        while (brake := self._brake(clock.now())) is not None:
-            if brake.reason != "retry_after" or brake.until > self._latest(clock.now()):
-                return brake
-            await clock.sleep_until(brake.until)
-        return None
 
     async def _take_place(self) -> None:
         flight = self.flight
@@ -90,7 +85,7 @@ class Trip:
             self.started_at = now
         self.tries += 1
         entry = self.engine.entries.find(self.flight.key)
-        left = entry.left(now) if entry is not None and not self.flight.bare else 0.0
+        left = entry.left(now) if entry is not None and not self.flight.rejects else 0.0
         limit = attempt_limit(left if left > 0 else None, self.engine.retry)
         return await self.exchange(self, min(now + limit, self._latest(now)))
 
