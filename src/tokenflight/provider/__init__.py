@@ -1,0 +1,1 @@
+"""The provider: keys normalised, held tokens judged, flights launched."""
