@@ -89,7 +89,8 @@ class TokenRequestError(TokenFlightError):
         self.transient = transient
 
     def __reduce__(self) -> tuple[Callable[..., TokenRequestError], tuple[Any, ...]]:
-        return partial(type(self), **self.__dict__), self.args
+        fields = {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
+        return partial(type(self), **fields), self.args
 
 
 class EndpointUnreachableError(TokenRequestError):

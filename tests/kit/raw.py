@@ -32,7 +32,9 @@ class Received:
         return self.head.split(b"\r\n")[1:-2]
 
     def header(self, name: str) -> str | None:
-        found = [line.partition(b":")[2] for line in self.lines if line.lower().startswith(name.lower().encode() + b":")]
+        found = [
+            line.partition(b":")[2] for line in self.lines if line.lower().startswith(name.lower().encode() + b":")
+        ]
         return ", ".join(value.strip().decode("latin-1") for value in found) if found else None
 
 
@@ -48,6 +50,15 @@ class RawServer:
     port: int
     received: list[Received] = Factory(list)
     connections: int = 0
+    _asked: anyio.Event = Factory(anyio.Event)
+
+    def take(self, received: Received) -> None:
+        self.received.append(received)
+        self._asked.set()
+
+    async def asked(self) -> None:
+        """Return when the first request has come."""
+        await self._asked.wait()
 
 
 def reply(status: int = 200, body: bytes = b"", *lines: str) -> bytes:
@@ -87,7 +98,7 @@ async def raw_server(answer: Answer, *, tls: ssl.SSLContext | None = None) -> As
             try:
                 while True:
                     received = await _receive(reader)
-                    server.received.append(received)
+                    server.take(received)
                     await answer(stream, received)
             except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 return

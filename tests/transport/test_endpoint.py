@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -14,8 +14,8 @@ import httpx
 import pytest
 import respx
 import trustme
-
 from tests.kit.raw import Received, Stream, always, raw_server, reply, reset
+
 from tokenflight.errors import (
     ConfigurationError,
     EndpointUnreachableError,
@@ -94,7 +94,6 @@ async def test_nothing_of_a_users_client_is_sent() -> None:
         ) as mine,
     ):
         mine.base_url = httpx.URL("http://elsewhere.invalid")
-        await anyio.sleep(0)
         answer = await exchange(mine, f"{server.url}/token")
     assert isinstance(answer, TokenAnswer)
     (request,) = server.received
@@ -230,7 +229,9 @@ async def test_an_answer_that_says_identity_is_taken(http: httpx.AsyncClient) ->
         assert (await answered(http, server.url)).body == OK
 
 
-@pytest.mark.parametrize("spoiled", [reply(429, b"\x1f\x8b", "Content-Encoding: gzip"), reply(503, b"x" * (MAX_ANSWER + 1))])
+@pytest.mark.parametrize(
+    "spoiled", [reply(429, b"\x1f\x8b", "Content-Encoding: gzip"), reply(503, b"x" * (MAX_ANSWER + 1))]
+)
 async def test_an_answer_that_says_no_is_judged_by_its_status_where_its_body_is_refused(
     http: httpx.AsyncClient, spoiled: bytes
 ) -> None:
@@ -327,10 +328,13 @@ async def test_a_crowded_pool_of_the_users_is_transient_and_does_not_count() -> 
         await anyio.sleep_forever()
 
     limits = httpx.Limits(max_connections=1)
-    async with raw_server(stall) as server, httpx.AsyncClient(limits=limits) as mine, anyio.create_task_group() as group:
+    async with (
+        raw_server(stall) as server,
+        httpx.AsyncClient(limits=limits) as mine,
+        anyio.create_task_group() as group,
+    ):
         group.start_soon(failed, mine, server.url, 30.0)
-        while not server.received:
-            await anyio.sleep(0.01)
+        await server.asked()
         failure = await failed(mine, server.url, within=0.1)
         group.cancel_scope.cancel()
     assert (failure.error, failure.reason, failure.transient, failure.counts) == (
@@ -473,7 +477,10 @@ async def test_a_hook_that_raises_for_status_is_named_and_not_its_text() -> None
     async def strict(response: httpx.Response) -> None:
         response.raise_for_status()
 
-    async with raw_server(always(reply(400, OK))) as server, httpx.AsyncClient(event_hooks={"response": [strict]}) as mine:
+    async with (
+        raw_server(always(reply(400, OK))) as server,
+        httpx.AsyncClient(event_hooks={"response": [strict]}) as mine,
+    ):
         failure = await failed(mine, server.url)
     assert failure.reason == "transport"
     assert "HTTPStatusError" in failure.detail
@@ -484,7 +491,10 @@ async def test_a_hook_that_reads_the_answer_does_no_harm() -> None:
     async def reader(response: httpx.Response) -> None:
         await response.aread()
 
-    async with raw_server(always(reply(200, OK))) as server, httpx.AsyncClient(event_hooks={"response": [reader]}) as mine:
+    async with (
+        raw_server(always(reply(200, OK))) as server,
+        httpx.AsyncClient(event_hooks={"response": [reader]}) as mine,
+    ):
         assert (await answered(mine, server.url)).body == OK
 
 
@@ -530,8 +540,7 @@ async def test_a_caller_that_goes_away_takes_its_connection_along(http: httpx.As
 
     async with raw_server(answer) as server, anyio.create_task_group() as group:
         group.start_soon(exchange, http, server.url, 30.0)
-        while not server.received:
-            await anyio.sleep(0.01)
+        await server.asked()
         group.cancel_scope.cancel()
     assert closed.is_set()
 
@@ -617,15 +626,13 @@ def sockets() -> int:
 
 def _target(link: Path) -> str:
     try:
-        return os.readlink(link)
+        return str(link.readlink())
     except OSError:
         return ""
 
 
 @pytest.fixture
 def free_port() -> Iterator[int]:
-    import socket
-
     with socket.socket() as taken:  # bound and not listening: refuses, and nobody else gets it
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]

@@ -61,7 +61,7 @@ def redirected(origin: str, status: int | None) -> Failure:
     return Failure(
         error=TokenEndpointError,
         reason="redirected",
-        detail=f"the token endpoint {origin} answered with a redirect ({status or 'to no URL'}), which is never followed",
+        detail=f"the token endpoint {origin} redirects ({status or 'to no URL'}), which is never followed",
         transient=False,
         status=status,
         hint="check token_endpoint: set it to the address that the server means",

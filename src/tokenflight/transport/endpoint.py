@@ -79,7 +79,7 @@ def checked_client(http: object) -> httpx.AsyncClient:
         raise ConfigurationError("http is closed already: pass an httpx.AsyncClient that stays open with the provider")
     if getattr(http.auth, "tokenflight_source", None) is not None:
         raise ConfigurationError(
-            "http carries a TokenAuth, so a token would be needed to get a token: pass a client of its own, without auth"
+            "http carries a TokenAuth: it would need a token to get a token; pass a client of its own, without auth"
         )
     return http
 
@@ -153,20 +153,48 @@ async def _exchange(
         await _close(response, clock)
 
 
+class _Form(httpx.AsyncByteStream):
+    """A body in one part, for as many sends as a transport makes of it.
+
+    Its iterator is no generator: a cancelled write would leave that suspended, which trio warns of.
+    """
+
+    def __init__(self, form: bytes) -> None:
+        self._form = form
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _Once(self._form)
+
+
+class _Once:
+    def __init__(self, part: bytes) -> None:
+        self._parts = [part]
+
+    def __aiter__(self) -> _Once:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._parts:
+            raise StopAsyncIteration
+        return self._parts.pop()
+
+
 def _outgoing(request: TokenRequest, *, pool: float | None, trace: _Connecting) -> httpx.Request:
     """Build the request without the client's help, which would add its headers, cookies and parameters."""
     timeouts = {"connect": None, "read": None, "write": None, "pool": pool}
-    return httpx.Request(
+    outgoing = httpx.Request(
         "POST",
         request.url,
         headers=dict(request.headers),
         content=request.body,
         extensions={"timeout": timeouts, "trace": trace},
     )
+    outgoing.stream = _Form(request.body)
+    return outgoing
 
 
 def _pool_timeout(http: httpx.AsyncClient, left: float) -> float:
-    """Return how long to wait for a place in the pool, less than the whole: to tell a crowded pool from a slow server."""
+    """Return how long to wait for a place in the pool: not all there is, to tell a crowd from a slow server."""
     half = max(left / 2, 0.0)
     return half if http.timeout.pool is None else min(http.timeout.pool, half)
 
