@@ -30,7 +30,7 @@ class Answers:
             held = lane.told_to_wait(failure, now)
             if held <= self._engine.retry.total_timeout:  # longer ones end the flights in line instead
                 health.places.block(lane.client)
-                self._engine.scheduler.plan(lane, lane.retry_after_at)
+                self._engine.renewing.scheduler.plan(lane, lane.retry_after_at)
             self._engine.hooks.emit(EndpointThrottled(endpoint=health.label, client=lane.client, held=held))
         if failure is None or not failure.transient:
             health.issued += failure is None
@@ -55,15 +55,15 @@ class Answers:
             return
         logger.info("token endpoint %s is back after %.1f s", health.label, now - since)
         self._engine.hooks.emit(EndpointUp(endpoint=health.label, after=now - since))
-        self._engine.scheduler.drop(health)
+        self._engine.renewing.scheduler.drop(health)
         parked, health.parked, health.wanted = health.parked, {}, None
         for key in parked:
             entry = self._engine.entries.find(key)
             if entry is not None:
                 spread = min(30.0, max(0.0, entry.left(now)) / 4)
-                self._engine.scheduler.plan(entry, now + self._engine.clock.uniform(0.0, spread))
+                self._engine.renewing.scheduler.plan(entry, now + self._engine.clock.uniform(0.0, spread))
 
     def _plan_probe(self, health: Health) -> None:
         """Plan the next probe while somebody wants the endpoint."""
         if health.state == "probing" and (health.parked or health.wanted is not None):
-            self._engine.scheduler.plan(health, health.next_probe_at)
+            self._engine.renewing.scheduler.plan(health, health.next_probe_at)

@@ -1,9 +1,9 @@
 """Asking: what a caller gets, by the verdict on the held token.
 
-    fresh    the token, on the fast path of whoever holds the entry
-    due      the token; the first call after an idle stretch launches a flight and does not wait
-    urgent   the token, after a moment for the flight at most
-    expired  what the flight brings, or its error
+fresh    the token, on the fast path of whoever holds the entry
+due      the token; the first call after an idle stretch launches a flight and does not wait
+urgent   the token, after a moment for the flight at most
+expired  what the flight brings, or its error
 """
 
 from __future__ import annotations
@@ -130,12 +130,12 @@ class Asking:
             if brake is None:
                 engine.launch(entry, "due")
             else:
-                engine.postpone(entry, brake, now)
+                engine.renewing.postpone(entry, brake, now)
 
     async def _wait(self, flight: Flight) -> Minted | Failure:
         if AIRBORNE.get() is flight:
             raise ConfigurationError(
-                f"{flight.key!r} is asked for by what is to bring it: use a provider of its own, or another client, there"
+                f"{flight.key!r} is asked for by what is to bring it: ask a provider of its own there"
             )
         flight.join()
         try:
@@ -161,7 +161,7 @@ class Asking:
             return engine.launch(entry, "call")
         if self._may_look(entry, brake, now):
             return engine.launch(entry, "look")
-        engine.want(entry)
+        engine.renewing.want(entry)
         raise brake.last.held_back().exception(entry.key, retry_after=brake.until - now)
 
     def _launch_rejection(self, entry: Entry, held: Token, origin: str | None, now: float) -> Flight:
@@ -175,7 +175,7 @@ class Asking:
         if brake is None or self._may_look(entry, brake, now):
             trigger: Trigger = "rejection" if brake is None else "look"
             return engine.launch(entry, trigger, rejected=held, origin=origin)
-        engine.want(entry)
+        engine.renewing.want(entry)
         raise self._refused(entry, origin, "held_back", brake.until - now)
 
     def _may_look(self, entry: Entry, brake: Brake, now: float) -> bool:
@@ -185,7 +185,9 @@ class Asking:
 
     def _refused(self, entry: Entry, origin: str | None, reason: str, retry_after: float) -> TokenRequestError:
         self._engine.hooks.emit(RenewalRefused(key=entry.key, origin=origin, reason=reason))
-        what = "the API keeps refusing fresh tokens" if reason == "rejected" else "its token endpoint cannot be asked now"
+        what = (
+            "the API keeps refusing fresh tokens" if reason == "rejected" else "its token endpoint cannot be asked now"
+        )
         return TokenRequestError(
             f"{entry.key!r} is not renewed: {what}",
             key=entry.key,

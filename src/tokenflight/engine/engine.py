@@ -18,15 +18,15 @@ from tokenflight.engine.answers import Answers
 from tokenflight.engine.asking import Asking
 from tokenflight.engine.entries import Entries, Entry
 from tokenflight.engine.flight import AIRBORNE, Flight, Minted
-from tokenflight.engine.health import Brake, Health, Lane
+from tokenflight.engine.health import Brake, Lane
 from tokenflight.engine.hooks import EventQueue, Hook
-from tokenflight.engine.lanes import Lanes
 from tokenflight.engine.landing import Landing
+from tokenflight.engine.lanes import Lanes
+from tokenflight.engine.renewing import Renewing
 from tokenflight.engine.root_task import RootTask
-from tokenflight.engine.scheduler import Scheduler
 from tokenflight.errors import ProviderClosedError
 from tokenflight.model.clock import Clock
-from tokenflight.model.events import FlightLaunched, SchedulerFailed, TokenEvicted, Trigger
+from tokenflight.model.events import FlightLaunched, TokenEvicted, Trigger
 from tokenflight.model.failure import CLOSED, Failure
 from tokenflight.model.key import TokenKey
 from tokenflight.model.policy import RetryPolicy
@@ -38,7 +38,6 @@ Mint: TypeAlias = "Callable[[Flight, Engine], Awaitable[Minted | Failure]]"
 """Brings a token for a flight; only cancellation leaves it as an exception, all else is a Failure."""
 
 WARN_EVERY: Final = 60.0
-AFTER_RESUME: Final = 10.0
 TRIES_TO_EVICT: Final = 4
 
 
@@ -61,7 +60,7 @@ class Engine:
         self.entries = Entries(max_keys, clock.uniform)
         self.flights: dict[TokenKey, Flight] = {}
         self.lanes = Lanes(max_flights=max_flights, retry=retry)
-        self.scheduler: Scheduler[Entry | Lane | Health] = Scheduler(clock, self._due, self._scheduler_failed)
+        self.renewing = Renewing(self)
         self.landing = Landing(self)
         self.answers = Answers(self)
         self.asking = Asking(self)
@@ -71,9 +70,8 @@ class Engine:
 
     def __repr__(self) -> str:
         state = "open" if self.open else "closed"
-        return (
-            f"Engine({state}, held={len(self.entries)}, airborne={len(self.flights)}, planned={len(self.scheduler)})"
-        )
+        held, airborne, planned = len(self.entries), len(self.flights), len(self.renewing.scheduler)
+        return f"Engine({state}, held={held}, airborne={airborne}, planned={planned})"
 
     @property
     def open(self) -> bool:
@@ -88,10 +86,10 @@ class Engine:
     async def start(self, cleanup: Callable[[], Awaitable[None]], grace: float) -> None:
         """Start the root task; *cleanup* runs last in it."""
         self._begin_anew()
-        self._root = RootTask(self.scheduler.run, self.hooks.run, cleanup=cleanup)
+        self._root = RootTask(self.renewing.scheduler.run, self.hooks.run, cleanup=cleanup)
         for entry in self.entries:
             if entry.pins:
-                self.keep_warm(entry)
+                self.renewing.keep_warm(entry)
         await self._root.start(grace)
 
     async def stop(self, grace: float) -> None:
@@ -118,16 +116,16 @@ class Engine:
         self, entry: Entry, trigger: Trigger, *, rejected: Token | None = None, origin: str | None = None
     ) -> Flight:
         """Start the one flight of a key; the caller has seen that it is open, none is up and no brake is on."""
-        assert self._root is not None
         now = self.clock.now()
         flight = Flight(key=entry.key, trigger=trigger, launched_at=now, rejected=rejected, origin=origin)
         self.flights[entry.key] = flight
         if entry.lane is not None:
             entry.lane.begin(entry.key)
-        self.scheduler.drop(entry)
+        self.renewing.scheduler.drop(entry)
         entry.settle()
         self.hooks.emit(FlightLaunched(key=entry.key, trigger=trigger))
-        self._root.spawn(self._fly, flight)
+        if self._root is not None:
+            self._root.spawn(self._fly, flight)
         return flight
 
     def brake(self, entry: Entry, now: float, *, bare: bool) -> Brake | None:
@@ -144,25 +142,6 @@ class Engine:
             brakes.append(lane)
         return max(brakes, key=lambda brake: brake.until, default=None)
 
-    def postpone(self, entry: Entry, brake: Brake, now: float) -> None:
-        """Plan the next try of a key in demand for the end of its brake; an endpoint that is down calls it back."""
-        entry.settle()
-        if brake.reason == "probing" and entry.lane is not None:
-            health = entry.lane.health
-            health.parked[entry.key] = None
-            self.want(entry)
-            return
-        spread = 5.0 if brake.reason in ("retry_after", "client") else 0.0
-        self.scheduler.plan(entry, max(now, brake.until) + self.clock.uniform(0.0, spread))
-
-    def want(self, entry: Entry) -> None:
-        """Make a key the one that its endpoint is probed with next."""
-        if entry.lane is None or (health := entry.lane.health).state != "probing":
-            return
-        health.wanted = entry.key
-        if not health.plan and self.open:
-            self.scheduler.plan(health, health.next_probe_at)
-
     def board(self, flight: Flight, endpoint: str, label: str) -> Lane:
         """Put a flight on the lane of its client, now that its endpoint is known."""
         flight.boarded = True
@@ -174,12 +153,6 @@ class Engine:
             entry.lane = lane
         return lane
 
-    def keep_warm(self, entry: Entry) -> None:
-        """See that a pinned key gets a token and keeps one; its pin is counted by who sets it."""
-        now = self.clock.now()
-        if entry.key not in self.flights and not entry.plan:
-            self.scheduler.plan(entry, max(now, entry.life.due_at if entry.left(now) > 0 and entry.life else now))
-
     def forget(self, entry: Entry) -> None:
         """Close a key: a flight in the air answers who joined it and leaves nothing behind."""
         flight = self.flights.pop(entry.key, None)
@@ -189,7 +162,7 @@ class Engine:
                 entry.lane.end(entry.key)
         if entry.lane is not None:
             entry.lane.lift()
-        self.scheduler.drop(entry)
+        self.renewing.scheduler.drop(entry)
         self.landing.end(entry.key)
         self.entries.close(entry)
 
@@ -208,10 +181,10 @@ class Engine:
                 dropped.append(entry.key)
             if entry.lane is not None:
                 entry.lane.end(entry.key)
-            self.scheduler.drop(entry)
+            self.renewing.scheduler.drop(entry)
             entry.clear()
             if entry.pins and entry.key not in self.flights:
-                self.keep_warm(entry)
+                self.renewing.keep_warm(entry)
         self.lanes.drop_client(client)
         return dropped
 
@@ -230,41 +203,6 @@ class Engine:
         finally:
             self.landing.land(flight)
 
-    def _due(self, item: Entry | Lane | Health, now: float, resumed: bool) -> None:
-        if isinstance(item, Health):
-            self._probe(item)
-        elif isinstance(item, Lane):
-            item.health.places.unblock(item.client)
-        else:
-            self._renew_ahead(item, now, resumed)
-
-    def _renew_ahead(self, entry: Entry, now: float, resumed: bool) -> None:
-        if entry.closed or entry.key in self.flights:
-            return
-        if not entry.in_demand:
-            entry.unsettle()
-            return
-        bare = entry.left(now) <= 0
-        if resumed:
-            spread = AFTER_RESUME if bare else min(30.0, entry.left(now) / 4)
-            self.scheduler.plan(entry, now + self.clock.uniform(0.0, spread))
-        elif (brake := self.brake(entry, now, bare=bare)) is not None:
-            self.postpone(entry, brake, now)
-        else:
-            self.launch(entry, "pinned" if bare and entry.pins else "schedule")
-
-    def _probe(self, health: Health) -> None:
-        """Launch the probe of an endpoint that is down, for the key asked for most recently."""
-        if health.state != "probing" or health.probe is not None:
-            return
-        wanted, health.wanted = health.wanted, None
-        for key in (wanted, *reversed(health.parked)):
-            entry = None if key is None else self.entries.find(key)
-            if entry is not None and entry.key not in self.flights:
-                health.parked.pop(entry.key, None)
-                self.launch(entry, "probe")
-                return
-
     def make_room(self, spare: Entry) -> None:
         """Close the entry that is missed least, but not *spare*; none where all are pinned or in flight."""
         now = self.clock.now()
@@ -281,13 +219,9 @@ class Engine:
                 "live tokens make room for new keys: more than max_keys=%d keys are in use; raise max_keys",
                 self.entries.max_keys,
             )
-        self.scheduler.drop(entry)
+        self.renewing.scheduler.drop(entry)
         self.entries.close(entry)
         self.hooks.emit(TokenEvicted(key=entry.key, reason=reason, live=live))
-
-    def _scheduler_failed(self, error: Exception) -> None:
-        logger.error("a step of the scheduler raised %s; it goes on", type(error).__name__)
-        self.hooks.emit(SchedulerFailed(error=type(error).__name__))
 
     def _begin_anew(self) -> None:
         """Drop what a root task left that died without a word: its loop was closed, or it was a parent process's."""

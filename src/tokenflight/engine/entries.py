@@ -171,11 +171,15 @@ class Entries:
         return len(self._all) > self.max_keys
 
     def victim(self, now: float, busy: Container[TokenKey], spare: Entry) -> tuple[Entry, EvictionReason] | None:
-        """Choose who makes room: of a sample, the expired first, then who nobody used since it landed, then keys of a
-        client that holds more than its share, then the longest unused. Never who is pinned or *busy*, nor *spare*.
+        """Choose who makes room, never who is pinned or *busy*, nor *spare*.
+
+        Of a sample: the expired first, then those that nobody used since they landed, then keys of a client that holds
+        more than its share, then the longest unused.
         """
         fair = self.max_keys / max(1, len(self._per_client))
-        candidates = [entry for entry in self._sample() if not entry.pins and entry.key not in busy and entry is not spare]
+        candidates = [
+            entry for entry in self._sample() if not entry.pins and entry.key not in busy and entry is not spare
+        ]
         if not candidates:
             return None
         ranked = [(self._rank(entry, now, fair), entry.last_use(), entry.index, entry) for entry in candidates]

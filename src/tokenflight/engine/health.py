@@ -24,7 +24,7 @@ REPEAT_WITHIN: Final = 60.0
 
 @frozen
 class Brake:
-    """Nothing is sent before `until` on the age clock, because of `reason`; `last` is what those get who ask meanwhile."""
+    """Nothing is sent before `until` on the age clock, because of `reason`; who asks meanwhile gets `last`."""
 
     until: float
     reason: HoldingBack
@@ -147,7 +147,7 @@ class Lane:
         return self.health.brake(key, now)
 
     def begin(self, key: TokenKey) -> None:
-        """Let the flight of *key* through: the one trial after the credentials were refused, the probe of an endpoint."""
+        """Let the flight of *key* through: as the one trial of refused credentials, as the probe of an endpoint."""
         if self.last is not None:
             self.trial = self.trial or key
         self.health.begin(key)

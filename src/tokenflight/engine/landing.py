@@ -107,7 +107,7 @@ class Landing:
         if entry.lane is not None and minted.attempts:
             entry.lane.succeeded(minted.fingerprint, now)
         if (minted.refresh.proactive or entry.pins) and life.due_at < math.inf:
-            engine.scheduler.plan(entry, max(life.due_at, life.paced_until))
+            engine.renewing.scheduler.plan(entry, max(life.due_at, life.paced_until))
         for watcher in self._watchers.get(entry.key, ()):
             watcher.landed()
         for oddity in minted.oddities:
@@ -159,10 +159,10 @@ class Landing:
         due_at = now if entry.life is None or entry.left(now) <= 0 else entry.life.due_at
         entry.unsettle()
         if now < due_at < math.inf:
-            engine.scheduler.plan(entry, max(due_at, entry.not_before))
+            engine.renewing.scheduler.plan(entry, max(due_at, entry.not_before))
         elif entry.in_demand and engine.open:
             brake = flight.refused or engine.brake(entry, now, bare=entry.left(now) <= 0)
-            engine.postpone(entry, brake or Brake(now + PAUSE, "backoff", CLOSED), now)
+            engine.renewing.postpone(entry, brake or Brake(now + PAUSE, "backoff", CLOSED), now)
 
     def _hold_back(self, entry: Entry, flight: Flight, failure: Failure, now: float) -> None:
         """Set the key's own brake, or its client's."""

@@ -11,7 +11,6 @@ from tokenflight.engine.places import Places
 from tokenflight.model.policy import RetryPolicy
 from tokenflight.model.status import EndpointHealth
 
-
 COUNTED_EACH_TIME: Final = 5_000
 
 

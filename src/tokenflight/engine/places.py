@@ -10,7 +10,7 @@ from attrs import define, field
 
 @define(eq=False)
 class Ticket:
-    """A flight's turn to come. Waiters go before the scheduler, clients in turn, and who was sent back by a 429 first."""
+    """A flight's turn to come: who was sent back by a 429 first, waiters before the scheduler, clients in turn."""
 
     lane: str
     places: Places = field(repr=False)

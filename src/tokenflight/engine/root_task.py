@@ -80,8 +80,8 @@ class RootTask:
 
     def spawn(self, function: Callable[..., Awaitable[None]], *args: object) -> None:
         """Start a child in a fresh context: no caller's contextvars, spans or deadlines reach it."""
-        assert self._group is not None
-        Context().run(self._group.start_soon, self._guarded, function, *args)
+        if self._group is not None:
+            Context().run(self._group.start_soon, self._guarded, function, *args)
 
     async def stop(self, grace: float) -> None:
         """Cancel everything and wait for the end, *grace* seconds at most. Leaves a dead or foreign one alone."""

@@ -35,7 +35,9 @@ class Scheduler(Generic[T]):
     handed to *due* with `resumed=True`.
     """
 
-    def __init__(self, clock: Clock, due: Callable[[T, float, bool], None], failed: Callable[[Exception], None]) -> None:
+    def __init__(
+        self, clock: Clock, due: Callable[[T, float, bool], None], failed: Callable[[Exception], None]
+    ) -> None:
         self._clock = clock
         self._due = due
         self._failed = failed

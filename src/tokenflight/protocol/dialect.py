@@ -96,7 +96,7 @@ def _guarded(name: str, function: Callable[..., object], *arguments: object) -> 
         return function(*arguments)
     except ConfigurationError:
         raise
-    except Exception as error:  # noqa: BLE001  # a user's function may raise whatever it likes
+    except Exception as error:  # a user's function may raise whatever it likes
         kind = type(error).__name__
     raise ConfigurationError(f"the dialect's {name} function raised {kind}: make it return for every input")
 

@@ -17,8 +17,11 @@ from tokenflight.protocol.client import OAuthClient
 DEFAULT: Final = "default"
 ABSENT_FOR: Final = 5.0
 
-ClientResolver: TypeAlias = Callable[[str], "OAuthClient | None | Awaitable[OAuthClient | None]"]
+ClientResolver: TypeAlias = Callable[[str], "OAuthClient | Awaitable[OAuthClient | None] | None"]
 """Finds a client by its name; None where there is none. Asked in every flight, never twice at once for a name."""
+
+ClientsArgument: TypeAlias = "OAuthClient | Mapping[str, OAuthClient] | ClientResolver"
+"""What a provider is made for: one client, several by name, or a resolver."""
 
 
 @define(eq=False)
@@ -38,7 +41,7 @@ class Clients:
 
     def __init__(
         self,
-        clients: OAuthClient | Mapping[str, OAuthClient] | ClientResolver,
+        clients: ClientsArgument,
         *,
         clock: Clock,
         timeout: float,
@@ -111,10 +114,10 @@ class Clients:
             asking.answered.set()
 
     async def _ask(self, name: str) -> OAuthClient | Failure:
-        assert self._resolver is not None
+        resolver = self._resolver or _nobody
         try:
             with self._clock.timeout_at(self._clock.now() + self._timeout) as scope:
-                answer = self._resolver(name)
+                answer = resolver(name)
                 client = await answer if inspect.isawaitable(answer) else answer
         except Exception as error:
             return Failure(reason="resolver", detail=f"the resolver of client {name!r} raised {type(error).__name__}")
@@ -122,7 +125,9 @@ class Clients:
             return Failure(reason="resolver", detail=f"the resolver of client {name!r} took over {self._timeout:g} s")
         if client is not None and not isinstance(client, OAuthClient):
             kind = type(client).__name__
-            return _misconfigured(f"the resolver of client {name!r} gave a {kind}: let it return an OAuthClient or None")
+            return _misconfigured(
+                f"the resolver of client {name!r} gave a {kind}: let it return an OAuthClient or None"
+            )
         known = self._known.get(name)
         if known is not None and (client is None or client.identity != known.identity):
             await self._changed(name, known)
@@ -151,6 +156,10 @@ def _fixed(clients: object) -> dict[str, OAuthClient]:
     raise ConfigurationError(
         f"clients is an OAuthClient, a mapping of names to them, or a resolver, not {type(clients).__name__}: pass one"
     )
+
+
+def _nobody(name: str) -> None:
+    """Resolve nothing."""
 
 
 def _misconfigured(detail: str) -> Failure:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define
 
 from tokenflight.engine.engine import as_it_is
 from tokenflight.engine.flight import Minted
@@ -18,12 +16,10 @@ from tokenflight.protocol.client import OAuthClient
 from tokenflight.protocol.client_authentication import Attempt
 from tokenflight.protocol.grants import Fetch
 from tokenflight.protocol.wire import Issued, TokenRequest, build, parse
+from tokenflight.provider.connection import Connection
 from tokenflight.provider.credentials import CredentialError, Reader
 from tokenflight.provider.trip import Trip
 from tokenflight.transport.endpoint import send
-
-if TYPE_CHECKING:
-    import httpx
 
 
 @define(eq=False, kw_only=True)
@@ -32,7 +28,7 @@ class WireExchange:
 
     client: OAuthClient
     resolved: bool
-    http: Callable[[], httpx.AsyncClient] = field(repr=False)
+    connection: Connection
     refresh: RefreshPolicy
 
     async def __call__(self, trip: Trip, deadline: float) -> Minted | Failure:
@@ -47,7 +43,7 @@ class WireExchange:
             return trip.still_refused()
         trip.attempts += 1
         wall, sent_at = clock.wall(), clock.now()
-        answer = await send(self.http(), request, clock=clock, deadline=deadline)
+        answer = await send(self.connection.http, request, clock=clock, deadline=deadline)
         issued: Issued | Failure
         if isinstance(answer, Failure):
             issued = answer
@@ -110,24 +106,9 @@ class FetchExchange:
         clock = trip.engine.clock
         trip.attempts += 1
         wall, sent_at = clock.wall(), clock.now()
-        token: object = None
-        failure: Failure | None = None
-        with clock.timeout_at(deadline) as scope:
-            try:
-                token = await self.grant.fetch(trip.flight.key)
-            except TokenFlightError as error:
-                failure = as_it_is(error, transient=error.transient)
-            except AssertionError:
-                raise
-            except Exception as error:
-                failure = Failure(reason="fetch", detail=f"the fetch function raised {type(error).__name__}")
-        if failure is None and scope.cancelled_caught:
-            failure = Failure(reason="timeout", detail="the fetch function took too long")
-        if failure is None and not isinstance(token, Token):
-            failure = misconfigured(f"the fetch function gave a {type(token).__name__}: let it return a Token")
-        if failure is not None:
-            return failure
-        assert isinstance(token, Token)
+        token = await self._fetched(trip, deadline)
+        if isinstance(token, Failure):
+            return token
         trip.lane.health.issued += 1
         ends = token.expires_at
         minted = Minted(
@@ -139,6 +120,21 @@ class FetchExchange:
             attempts=trip.attempts,
         )
         return weighed(trip, minted)
+
+    async def _fetched(self, trip: Trip, deadline: float) -> Token | Failure:
+        with trip.engine.clock.timeout_at(deadline):
+            try:
+                token: object = await self.grant.fetch(trip.flight.key)
+            except TokenFlightError as error:
+                return as_it_is(error, transient=error.transient)
+            except AssertionError:
+                raise
+            except Exception as error:
+                return Failure(reason="fetch", detail=f"the fetch function raised {type(error).__name__}")
+            if isinstance(token, Token):
+                return token
+            return misconfigured(f"the fetch function gave a {type(token).__name__}: let it return a Token")
+        return Failure(reason="timeout", detail="the fetch function took too long")
 
 
 def weighed(trip: Trip, minted: Minted) -> Minted | Failure:
@@ -152,4 +148,3 @@ def weighed(trip: Trip, minted: Minted) -> Minted | Failure:
 def misconfigured(detail: str) -> Failure:
     """Return the Failure of a set-up that cannot work."""
     return Failure(error=ConfigurationError, reason="configuration", detail=detail, transient=False)
-

@@ -1,12 +1,9 @@
 """Mint: the only way to a token.
 
-    find the client ─► board its lane ─► look in the store ─► [ place ─► build ─► send ─► parse ─► weigh ]… ─► save
+find the client ─► board its lane ─► look in the store ─► [ place ─► build ─► send ─► parse ─► weigh ]… ─► save
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from attrs import evolve
 
@@ -19,13 +16,11 @@ from tokenflight.model.policy import RefreshPolicy
 from tokenflight.protocol.client import OAuthClient
 from tokenflight.protocol.grants import Fetch, check_key
 from tokenflight.provider.clients import Clients
+from tokenflight.provider.connection import Connection
 from tokenflight.provider.exchange import FetchExchange, WireExchange, misconfigured
 from tokenflight.provider.records import Records
 from tokenflight.provider.trip import Trip
 from tokenflight.stores.contract import Record
-
-if TYPE_CHECKING:
-    import httpx
 
 
 class Mint:
@@ -38,13 +33,13 @@ class Mint:
         records: Records,
         clock: Clock,
         refresh: RefreshPolicy,
-        http: Callable[[], httpx.AsyncClient],
+        connection: Connection,
     ) -> None:
         self._clients = clients
         self._records = records
         self._clock = clock
         self._refresh = refresh
-        self._http = http
+        self._connection = connection
 
     async def __call__(self, flight: Flight, engine: Engine) -> Minted | Failure:
         """Return a token that is saved already, or why there is none."""
@@ -56,7 +51,7 @@ class Mint:
         except ConfigurationError as error:
             return misconfigured(str(error))
         trip = self._board(flight, engine, client)
-        record = await self._records.load(client, flight.key)
+        record = await self._records.load(client, flight.key, engine.hooks.emit)
         stored = None if record is None else self._taken(record, client, flight, engine)
         if stored is not None and self._is_enough(stored, flight, engine):
             return stored
@@ -64,9 +59,9 @@ class Mint:
         if isinstance(result, Failure):
             return stored or evolve(result, grant_type=client.grant.grant_type)
         if not flight.forgotten:
-            await self._records.save(client, flight.key, result, after=record)
+            await self._records.save(client, flight.key, result, engine.hooks.emit, after=record)
         if flight.forgotten:  # before or while it was saved
-            await self._records.discard(client, flight.key)
+            await self._records.discard(client, flight.key, engine.hooks.emit)
         return result
 
     def _board(self, flight: Flight, engine: Engine, client: OAuthClient) -> Trip:
@@ -77,7 +72,9 @@ class Mint:
             fetch = FetchExchange(client=client, grant=grant, refresh=self._refresh)
             return Trip(engine=engine, flight=flight, lane=lane, exchange=fetch)
         lane = engine.board(flight, str(client.token_endpoint), client.endpoint_label)
-        wire = WireExchange(client=client, resolved=self._clients.resolving, http=self._http, refresh=self._refresh)
+        wire = WireExchange(
+            client=client, resolved=self._clients.resolving, connection=self._connection, refresh=self._refresh
+        )
         return Trip(engine=engine, flight=flight, lane=lane, exchange=wire)
 
     def _taken(self, record: Record, client: OAuthClient, flight: Flight, engine: Engine) -> Minted | None:

@@ -8,25 +8,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from tokenflight.engine.engine import Engine
 from tokenflight.engine.hooks import Hook
-from tokenflight.errors import ConfigurationError, TokenFlightError, WarmUpError
+from tokenflight.errors import ConfigurationError, WarmUpError
 from tokenflight.model.clock import Clock
-from tokenflight.model.events import ClientChanged
 from tokenflight.model.key import Audience, Subject, TokenKey, as_audience, as_scope, as_subject
 from tokenflight.model.policy import RefreshPolicy, RetryPolicy, count, seconds
 from tokenflight.model.status import EndpointHealth, KeyStatus
 from tokenflight.model.token import Token
 from tokenflight.protocol.client import OAuthClient
-from tokenflight.provider.clients import ClientResolver, Clients
+from tokenflight.provider.clients import ClientResolver
+from tokenflight.provider.connection import Connection
+from tokenflight.provider.holdings import Holdings
 from tokenflight.provider.keys import Keys, Scope
-from tokenflight.provider.mint import Mint
-from tokenflight.provider.records import Records
-from tokenflight.provider.reports import key_status, worst
+from tokenflight.provider.reports import worst
 from tokenflight.provider.source import BoundSource
 from tokenflight.stores.contract import Store
 from tokenflight.transport.clock import SystemClock
-from tokenflight.transport.endpoint import checked_client, token_client
 
 if TYPE_CHECKING:
     import httpx
@@ -68,44 +65,41 @@ class TokenProvider:
         shutdown_grace: float = 10.0,
         clock: Clock = _CLOCK,
     ) -> None:
-        self.clock = clock
-        self._given_http = None if http is None else checked_client(http)
-        self._own_http: httpx.AsyncClient | None = None
+        self._clock = clock
+        self._now = clock.now
         self._grace = seconds("shutdown_grace", shutdown_grace)
-        self._clients = Clients(clients, clock=clock, timeout=retry.total_timeout, changed=self._changed)
-        self._records = Records(store, clock=clock, emit=lambda event: self.engine.hooks.emit(event))
-        mint = Mint(clients=self._clients, records=self._records, clock=clock, refresh=refresh, http=self._http_client)
-        self.engine = Engine(
-            clock=clock,
+        self._connection = Connection(http)
+        self._holdings = Holdings(
+            clients,
+            connection=self._connection,
+            store=store,
+            refresh=refresh,
             retry=retry,
+            hooks=hooks,
             max_keys=count("max_keys", max_keys),
             max_flights=count("max_flights", max_flights),
-            mint=mint,
-            hooks=tuple(hooks),
+            clock=clock,
         )
-        self._keys = Keys(self._clients)
-        self._now = clock.now
+        self._engine = self._holdings.engine
+        self._keys = Keys(self._holdings.clients)
 
     def __repr__(self) -> str:
-        return f"TokenProvider({self._clients!r}, {self.engine!r})"
+        return f"TokenProvider({self._holdings.clients!r}, {self._engine!r})"
 
     async def __aenter__(self) -> TokenProvider:
         """Start the scheduler. Nothing is fetched but for pinned keys, and nobody waits for those."""
-        if self.engine.entered:
+        if self._engine.entered:
             raise ConfigurationError("the provider is entered already: enter it once, and share it with who needs it")
-        if self._given_http is None:
-            self._own_http = token_client()
-        else:
-            checked_client(self._given_http)
-        self._clients.reset()
-        await self.engine.start(self._close_http, self._grace)
+        self._connection.open()
+        self._holdings.clients.reset()
+        await self._engine.start(self._connection.close, self._grace)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End every task; who still waits gets ProviderClosedError. What is held stays."""
-        await self.engine.stop(self._grace)
+        await self._engine.stop(self._grace)
 
     async def token(
         self,
@@ -131,9 +125,9 @@ class TokenProvider:
             if now < entry.fresh_until and not min_ttl:
                 entry.used_at = now
                 return entry.token  # type: ignore[return-value]  # below fresh_until there is one
-        entry = self.engine.entry(self._keys.key((client, subject, audience, scope)))
+        entry = self._engine.entry(self._keys.key((client, subject, audience, scope)))
         self._keys.remember((client, subject, audience, scope), entry)
-        return await self.engine.asking.token(entry, seconds("min_ttl", min_ttl))
+        return await self._engine.asking.token(entry, seconds("min_ttl", min_ttl))
 
     def source(
         self,
@@ -147,14 +141,14 @@ class TokenProvider:
     ) -> BoundSource:
         """Bind a key once, for who asks for its token often. *keep_warm* keeps it renewed until forgotten or left."""
         key = self._keys.key((client, subject, audience, scope))
-        fixed = self._clients.fixed(key.client)
+        fixed = self._holdings.clients.fixed(key.client)
         origins = fixed.origins if fixed is not None and fixed.origins else None
         if keep_warm:
-            entry = self.engine.entry(key)
+            entry = self._engine.entry(key)
             entry.pins += 1
-            if self.engine.open:
-                self.engine.keep_warm(entry)
-        return BoundSource(self, key, seconds("min_ttl", min_ttl), origins)
+            if self._engine.open:
+                self._engine.renewing.keep_warm(entry)
+        return BoundSource(self._holdings, key, seconds("min_ttl", min_ttl), origins)
 
     def auth(
         self,
@@ -193,7 +187,7 @@ class TokenProvider:
         refusing fresh tokens; other reasons are the flight's.
         """
         key = self._keys.key((client, subject, audience, scope))
-        return await self.engine.asking.renew(self.engine.entry(key), rejected, origin)
+        return await self._engine.asking.renew(self._engine.entry(key), rejected, origin)
 
     async def forget(
         self,
@@ -207,18 +201,11 @@ class TokenProvider:
 
         A flight in the air answers who joined it and leaves nothing behind. Pins and open `updates()` end.
         """
-        return await self.drop(self._keys.key((client, subject, audience, scope)))
+        return await self._holdings.forget(self._keys.key((client, subject, audience, scope)))
 
     async def forget_client(self, name: str, *, subject: Subject | str | None = None) -> int:
         """Drop every key of a client, or of one of its subjects; return how many were kept."""
-        name, of = self._clients.name(name), as_subject(subject)
-        keys = [e.key for e in self.engine.entries.of_client(name) if of is None or e.key.subject == of]
-        for key in keys:
-            await self.drop(key)
-        if of is None:
-            self._clients.drop(name)
-            self.engine.lanes.drop_client(name)
-        return len(keys)
+        return await self._holdings.forget_client(self._holdings.clients.name(name), as_subject(subject))
 
     async def warm_up(
         self, *sources: BoundSource, timeout: float = 30.0, strict: bool = False
@@ -227,13 +214,13 @@ class TokenProvider:
 
         *strict*: WarmUpError where one is without a usable token by then; its `failed` names them. Flights go on.
         """
-        keys = [source.key for source in sources] or [entry.key for entry in self.engine.entries if entry.pins]
+        keys = [source.key for source in sources] or [entry.key for entry in self._engine.entries if entry.pins]
         until = self._now() + seconds("timeout", timeout)
-        with self.clock.timeout_at(until):
+        with self._clock.timeout_at(until):
             async with anyio.create_task_group() as group:
                 for key in keys:
-                    group.start_soon(self._warm, key)
-        statuses = tuple(self.status_of(key) for key in keys)
+                    group.start_soon(self._holdings.warm, key)
+        statuses = tuple(self._holdings.status(key) for key in keys)
         failed = tuple(status for status in statuses if status.verdict in ("none", "expired"))
         if strict and failed:
             names = ", ".join(repr(status.key) for status in failed[:5])
@@ -250,53 +237,16 @@ class TokenProvider:
         limit: int = 1000,
     ) -> tuple[KeyStatus, ...]:
         """Say how keys stand, the worst first; what is not named is not filtered by."""
-        name = None if client is None else self._clients.name(client)
+        name = None if client is None else self._holdings.clients.name(client)
         wanted = (name, as_subject(subject), as_audience(audience), as_scope(scope))
 
         def matches(key: TokenKey) -> bool:
             have = (key.client, key.subject, key.audience, key.scope)
             return all(want is None or want == has for want, has in zip(wanted, have, strict=True))
 
-        chosen = [entry for entry in self.engine.entries if matches(entry.key)]
-        return worst(self.engine, chosen, self._now(), count("limit", limit))
+        chosen = [entry for entry in self._engine.entries if matches(entry.key)]
+        return worst(self._engine, chosen, self._now(), count("limit", limit))
 
     def health(self) -> tuple[EndpointHealth, ...]:
         """Say how each token endpoint is."""
-        return self.engine.lanes.report(self.engine.entries, self._now())
-
-    def status_of(self, key: TokenKey) -> KeyStatus:
-        """Say how one key stands."""
-        return key_status(self.engine, key, self.engine.entries.find(key), self._now())
-
-    async def drop(self, key: TokenKey) -> bool:
-        """Forget one key, here and in the store; return whether a token was held here."""
-        entry = self.engine.entries.find(key)
-        held = entry is not None and entry.token is not None
-        if entry is not None:
-            self.engine.forget(entry)
-        client = self._clients.known(key.client)
-        if client is not None:
-            await self._records.discard(client, key)
-        return held
-
-    async def _changed(self, name: str, was: OAuthClient) -> None:
-        """Drop what is held under a name that stands for another client from now on."""
-        dropped = self.engine.clear_client(name)
-        self.engine.hooks.emit(ClientChanged(client=name, forgotten=len(dropped)))
-        for key in dropped:
-            await self._records.discard(was, key)
-
-    async def _warm(self, key: TokenKey) -> None:
-        try:
-            await self.engine.asking.token(self.engine.entry(key), 0.0)
-        except TokenFlightError:
-            return  # its status says so
-
-    def _http_client(self) -> httpx.AsyncClient:
-        http = self._given_http or self._own_http
-        assert http is not None
-        return http
-
-    async def _close_http(self) -> None:
-        if self._own_http is not None:
-            await self._own_http.aclose()
+        return self._engine.lanes.report(self._engine.entries, self._now())

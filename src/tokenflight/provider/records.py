@@ -19,24 +19,26 @@ from tokenflight.stores.contract import Record, Store, record_name
 TIMEOUT: Final = 1.0
 
 T = TypeVar("T")
+Emit = Callable[[Event], None]
 
 
 class Records:
-    """Token records of one provider in its store; without a store, and for `Fetch`, which has no nameable request, none."""
+    """Token records of one provider in its store: none without a store, nor for `Fetch`, whose request has no name."""
 
-    def __init__(self, store: Store | None, *, clock: Clock, emit: Callable[[Event], None]) -> None:
+    def __init__(self, store: Store | None, *, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._emit = emit
 
-    async def load(self, client: OAuthClient, key: TokenKey) -> Record | None:
+    async def load(self, client: OAuthClient, key: TokenKey, emit: Emit) -> Record | None:
         """Return the record of a key, where there is one that is really its own."""
         if self._store is None or isinstance(client.grant, Fetch):
             return None
-        record = await self._bounded("load", key, self._store.load(_name(client, key)))
+        record = await self._bounded("load", key, self._store.load(_name(client, key)), emit)
         return record if record is not None and record.key == _stored_key(client, key) else None
 
-    async def save(self, client: OAuthClient, key: TokenKey, minted: Minted, *, after: Record | None) -> None:
+    async def save(
+        self, client: OAuthClient, key: TokenKey, minted: Minted, emit: Emit, *, after: Record | None
+    ) -> None:
         """Keep a new token in place of the record that was found before; a newer one that came meanwhile stays."""
         if self._store is None or isinstance(client.grant, Fetch):
             return
@@ -49,12 +51,12 @@ class Records:
             refresh_in=minted.refresh_in,
         )
         expected = None if after is None else after.generation
-        await self._bounded("save", key, self._store.save(_name(client, key), record, expected=expected))
+        await self._bounded("save", key, self._store.save(_name(client, key), record, expected=expected), emit)
 
-    async def discard(self, client: OAuthClient, key: TokenKey) -> None:
+    async def discard(self, client: OAuthClient, key: TokenKey, emit: Emit) -> None:
         """Remove the record of a key."""
         if self._store is not None and not isinstance(client.grant, Fetch):
-            await self._bounded("discard", key, self._store.discard(_name(client, key)))
+            await self._bounded("discard", key, self._store.discard(_name(client, key)), emit)
 
     def minted(self, record: Record, client: OAuthClient, refresh: RefreshPolicy) -> Minted:
         """Return a record's token as a flight would bring it, its age counted by the wall clock and never below 0."""
@@ -69,7 +71,7 @@ class Records:
         )
 
     async def _bounded(
-        self, operation: Literal["load", "save", "discard"], key: TokenKey, work: Awaitable[T]
+        self, operation: Literal["load", "save", "discard"], key: TokenKey, work: Awaitable[T], emit: Emit
     ) -> T | None:
         """Wait for the store for a second at most; whatever it raises is an event and counts as nothing there."""
         reason = "timeout"
@@ -78,7 +80,7 @@ class Records:
                 return await work
             except Exception as error:
                 reason = type(error).__name__
-        self._emit(StoreFailed(key=key, operation=operation, reason=reason))
+        emit(StoreFailed(key=key, operation=operation, reason=reason))
         return None
 
 

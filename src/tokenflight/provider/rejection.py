@@ -94,6 +94,6 @@ def _rewinds(file: Any) -> bool:
         file.seek(0)
         rewound = file.tell() == 0
         file.seek(before)
-    except Exception:  # noqa: BLE001  # a closed file, or one that only looks like a file: any failure is a no
+    except Exception:  # a closed file, or one that only looks like a file: any failure is a no
         return False
     return bool(rewound)

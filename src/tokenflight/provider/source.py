@@ -12,7 +12,7 @@ from tokenflight.model.token import Token
 from tokenflight.provider.updates import Updates
 
 if TYPE_CHECKING:
-    from tokenflight.provider.provider import TokenProvider
+    from tokenflight.provider.holdings import Holdings
 
 
 class TokenSource(Protocol):
@@ -35,14 +35,14 @@ class BoundSource:
     client's tokens may go, for who puts them on requests; None where the client leaves that open.
     """
 
-    __slots__ = ("_entry", "_min_ttl", "_now", "_provider", "key", "origins")
+    __slots__ = ("_entry", "_holdings", "_min_ttl", "_now", "key", "origins")
 
-    def __init__(self, provider: TokenProvider, key: TokenKey, min_ttl: float, origins: Origins | None) -> None:
+    def __init__(self, holdings: Holdings, key: TokenKey, min_ttl: float, origins: Origins | None) -> None:
         self.key = key
         self.origins = origins
-        self._provider = provider
+        self._holdings = holdings
         self._min_ttl = min_ttl
-        self._now = provider.clock.now
+        self._now = holdings.engine.clock.now
         self._entry = VACANT
 
     async def token(self) -> Token:
@@ -52,15 +52,15 @@ class BoundSource:
         if now < entry.fresh_until and not self._min_ttl:
             entry.used_at = now
             return entry.token  # type: ignore[return-value]  # below fresh_until there is one
-        return await self._provider.engine.asking.token(self._find(), self._min_ttl)
+        return await self._holdings.engine.asking.token(self._find(), self._min_ttl)
 
     async def renew(self, rejected: Token | None = None, *, origin: str | None = None) -> Token:
         """Return another token than the one *rejected*; see `TokenProvider.renew`."""
-        return await self._provider.engine.asking.renew(self._find(), rejected, origin)
+        return await self._holdings.engine.asking.renew(self._find(), rejected, origin)
 
     def reject(self, rejected: Token, *, origin: str | None = None) -> None:
         """Say that the API at *origin* refused a token: it is renewed where `renew` would, and nobody waits for it."""
-        self._provider.engine.asking.reject(self._find(), rejected, origin)
+        self._holdings.engine.asking.reject(self._find(), rejected, origin)
 
     def accepted(self, token: Token, *, origin: str | None) -> None:
         """Say that the API at *origin* took a token that its refusal bore: it is a token like any other from now on."""
@@ -69,18 +69,18 @@ class BoundSource:
 
     async def forget(self) -> bool:
         """Drop the key and its token; see `TokenProvider.forget`."""
-        return await self._provider.drop(self.key)
+        return await self._holdings.forget(self.key)
 
     def status(self) -> KeyStatus:
         """Say how the key stands."""
-        return self._provider.status_of(self.key)
+        return self._holdings.status(self.key)
 
     def updates(self) -> Updates:
         """Iterate over the present token, then over the newest after each landing; the key stays renewed meanwhile.
 
         Leave the iterator with `aclose()`. It ends when the key is forgotten or the provider left.
         """
-        return Updates(self, self._provider.engine)
+        return Updates(self, self._holdings.engine)
 
     def __repr__(self) -> str:
         return f"BoundSource({self.key!r})"
@@ -88,5 +88,5 @@ class BoundSource:
     def _find(self) -> Entry:
         """Find the key's entry again after it was closed."""
         if self._entry.closed:
-            self._entry = self._provider.engine.entry(self.key)
+            self._entry = self._holdings.engine.entry(self.key)
         return self._entry

@@ -44,7 +44,7 @@ class Trip:
         self.flight.refused = brake
         entry = self.engine.entries.find(self.flight.key)
         if entry is not None:
-            self.engine.want(entry)
+            self.engine.renewing.want(entry)
         return brake.last.held_back()
 
     def still_refused(self) -> Failure:

@@ -29,7 +29,7 @@ class Updates:
         return self
 
     async def __anext__(self) -> Token:
-        """Return the next token. Raises what `token()` raises while there has been none, StopAsyncIteration at the end."""
+        """Return the next token. Until the first, raises what `token()` raises; at the end, StopAsyncIteration."""
         if self._closed:
             raise StopAsyncIteration
         if self._entry is None:

@@ -48,7 +48,7 @@ async def send(
             return await _exchange(http, request, origin, clock=clock, left=deadline - clock.now())
         except AssertionError:
             raise
-        except Exception as error:  # noqa: BLE001  # a transport may raise anything; all of it becomes a value
+        except Exception as error:  # a transport may raise anything; all of it becomes a value
             return failure_of(error, origin)
     return failure_of(TimeoutError(), origin)
 
