@@ -95,7 +95,9 @@ async def _in_drops(stream: ByteStream, head: bytes, body: bytes, reply: Reply) 
 
 def _parsed(head: bytes) -> tuple[str, str, Pairs]:
     first, *lines = head.decode("latin-1").lstrip("\r\n").split("\r\n")
-    method, target, _ = first.split(" ")
+    method, target, version = first.split(" ")
+    if not version.startswith("HTTP/1."):
+        raise ValueError("this is not HTTP/1")
     fields = (line.partition(":") for line in lines)
     return method, target, tuple((name.strip().lower(), value.strip()) for name, _, value in fields)
 
