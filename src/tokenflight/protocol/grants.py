@@ -59,7 +59,7 @@ class ClientCredentials:
         return fields
 
 
-def _is_callable(instance: object, attribute: Any, value: object) -> None:
+def _is_callable(instance: object, attribute: Any, value: Any) -> None:
     if not callable(value):
         raise ConfigurationError(f"Fetch takes an async function of a TokenKey, not {type(value).__name__}: pass one")
 
