@@ -6,12 +6,9 @@ No error holds a request, a response, a form, a secret or a raw subject; none ha
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tokenflight.model.key import TokenKey
     from tokenflight.model.status import KeyStatus
 
@@ -87,9 +84,6 @@ class TokenRequestError(TokenFlightError):
         self.detail = detail
         self.hint = hint
         self.transient = transient
-
-    def __reduce__(self) -> tuple[Callable[..., TokenRequestError], tuple[Any, ...]]:
-        return partial(type(self), **self.__dict__), self.args
 
 
 class EndpointUnreachableError(TokenRequestError):
