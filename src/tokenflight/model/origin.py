@@ -40,14 +40,13 @@ def origin_of(url: str) -> str:
         raise ConfigurationError(f"a URL is a str, not {type(url).__name__}: pass str(...) of it")
     try:
         parts = urlsplit(url)
-        port = parts.port
+        port, host = parts.port, _host(parts.netloc)
     except ValueError:
         raise ConfigurationError("a URL cannot be read: write it as https://host[:port]/path") from None
     if parts.scheme not in _PORTS or not parts.hostname:
         raise ConfigurationError("a URL has no http(s) scheme or no host: write it as https://host[:port]/path")
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError("a URL holds a user name or password: take it out, it would show in logs")
-    host = _host(parts.netloc)
     if host is None or _CONTROL.search(url):
         raise ConfigurationError("a URL's host is no plain name or address: write it in ASCII, an IDN as xn--…")
     return f"{parts.scheme}://{host}" + ("" if port in (None, _PORTS[parts.scheme]) else f":{port}")
@@ -58,12 +57,7 @@ def _host(authority: str) -> str | None:
     if match is None:
         return None
     host = match["host"].lower()
-    if not host.startswith("["):
-        return host
-    try:
-        return f"[{ipaddress.IPv6Address(host[1:-1])}]"
-    except ValueError:
-        return None
+    return f"[{ipaddress.IPv6Address(host[1:-1])}]" if host.startswith("[") else host
 
 
 def origins(value: object) -> Origins:
