@@ -6,9 +6,12 @@ No error holds a request, a response, a form, a secret or a raw subject; none ha
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tokenflight.model.key import TokenKey
     from tokenflight.model.status import KeyStatus
 
@@ -84,6 +87,10 @@ class TokenRequestError(TokenFlightError):
         self.detail = detail
         self.hint = hint
         self.transient = transient
+
+    def __reduce__(self) -> tuple[Callable[..., TokenRequestError], tuple[Any, ...]]:
+        fields = {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
+        return partial(type(self), **fields), self.args
 
 
 class EndpointUnreachableError(TokenRequestError):

@@ -42,7 +42,10 @@ def test_wall_is_unix_time() -> None:
 
 
 def test_draws_do_not_follow_a_seeded_random() -> None:
-    code = "import random; random.seed(1); from tokenflight.transport.clock import SystemClock as S; print(S().uniform(0, 1))"
+    code = (
+        "import random; random.seed(1);"
+        "from tokenflight.transport.clock import SystemClock; print(SystemClock().uniform(0, 1))"
+    )
     draws = {subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout for _ in range(2)}
     assert len(draws) == 2
 

@@ -5,11 +5,13 @@ Exceptions are made from it in the waiter's own frame, so that none drags along 
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
 from tokenflight.errors import (
+    ConfigurationError,
     InvalidClientError,
     InvalidGrantError,
     ProviderClosedError,
@@ -42,19 +44,23 @@ class Failure:
     uri: str | None = None
     status: int | None = None
     request_id: str | None = None
-    copy: tuple[type[BaseException], tuple[Any, ...]] | None = field(default=None, repr=False)
-    """An exception that goes to the caller as it is: its type and arguments."""
+    prototype: BaseException | None = field(default=None, repr=False)
+    """An exception that goes to every caller as a copy of itself; it has no frames and no causes."""
 
     @property
     def throttled(self) -> bool:
         """Tell whether the server said 429 (RFC 6585, section 4), which is its pace and no fault."""
         return self.status == 429
 
+    @property
+    def local(self) -> bool:
+        """Tell whether it is this program's own doing: set up wrongly, or a test's assertion. Nobody waits for that."""
+        return issubclass(self.error, ConfigurationError) or isinstance(self.prototype, AssertionError)
+
     def exception(self, key: TokenKey, *, retry_after: float | None = None) -> BaseException:
         """Make the waiter's own exception; *retry_after* (seconds from now) replaces the server's word."""
-        if self.copy is not None:
-            kind, args = self.copy
-            return kind(*args)
+        if self.prototype is not None:
+            return copy(self.prototype)
         text = self.detail if self.hint is None else f"{self.detail}; {self.hint}"
         if not issubclass(self.error, TokenRequestError):
             return self.error(text)

@@ -209,3 +209,17 @@ def rejection_pause(shut: int) -> float:
 
 def _doubled(base: float, times: int) -> float:
     return base * 2.0 ** min(max(times, 0), 64)
+
+
+def seconds(name: str, value: object) -> float:
+    """Take an argument that is a length of time. Raises ConfigurationError for what is negative or no number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ConfigurationError(f"{name} is a number of seconds: set it to 0 or more")
+    return float(value)
+
+
+def count(name: str, value: object) -> int:
+    """Take an argument that is a count. Raises ConfigurationError for what is below 1 or no whole number."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{name} is a whole number: set it to 1 or more")
+    return value

@@ -2,6 +2,67 @@
 
 from __future__ import annotations
 
+from tokenflight.testing.acts import (
+    Act,
+    Answer,
+    AsUsual,
+    Cut,
+    Delay,
+    Drip,
+    Error,
+    Forbidden,
+    Gzip,
+    Hang,
+    Issue,
+    LoseReply,
+    Raw,
+    Redirect,
+    Refuse,
+    Reset,
+    Straggle,
+    Throttle,
+    Unauthorized,
+)
 from tokenflight.testing.clock import VirtualClock
+from tokenflight.testing.endpoint import FakeTokenEndpoint, IssuedToken
+from tokenflight.testing.exchange import Handler, Reply, Request
+from tokenflight.testing.forms import TokenEntry
+from tokenflight.testing.ledger import Entry, Ledger
+from tokenflight.testing.protected import ApiEntry, ProtectedApp
+from tokenflight.testing.server import LoopbackServer
+from tokenflight.testing.source import StaticTokenSource
 
-__all__ = ["VirtualClock"]
+__all__ = [
+    "Act",
+    "Answer",
+    "ApiEntry",
+    "AsUsual",
+    "Cut",
+    "Delay",
+    "Drip",
+    "Entry",
+    "Error",
+    "FakeTokenEndpoint",
+    "Forbidden",
+    "Gzip",
+    "Handler",
+    "Hang",
+    "Issue",
+    "IssuedToken",
+    "Ledger",
+    "LoopbackServer",
+    "LoseReply",
+    "ProtectedApp",
+    "Raw",
+    "Redirect",
+    "Refuse",
+    "Reply",
+    "Request",
+    "Reset",
+    "StaticTokenSource",
+    "Straggle",
+    "Throttle",
+    "TokenEntry",
+    "Unauthorized",
+    "VirtualClock",
+]

@@ -106,7 +106,7 @@ class VirtualClock:
         async def watch() -> None:
             try:
                 outcome.append((await call(*args), None))
-            except Exception as error:  # noqa: BLE001 - raised where it was asked for
+            except Exception as error:
                 outcome.append((None, error))
 
         timers = self._own()

@@ -17,7 +17,7 @@ _NAP: Final = 30.0
 
 
 def _age_clock() -> Callable[[], float]:
-    """Return the clock that counts through suspend where the system has one that can be read, else the monotonic one."""
+    """Return the clock that counts through suspend where one can be read, else the monotonic one."""
     which = getattr(time, "CLOCK_BOOTTIME", None)
     if which is None:
         return time.monotonic
@@ -47,13 +47,11 @@ class SystemClock:
 
     async def sleep_until(self, when: float) -> None:
         """Return when `now()` has reached *when*; a checkpoint even where it has already."""
-        await anyio.sleep(min(max(when - self.now(), 0.0), _NAP))
-        while (left := when - self.now()) > 0.0:
-            await anyio.sleep(min(left, _NAP))
+        await self.wait(anyio.Event(), when)
 
     async def wait(self, event: anyio.Event, until: float) -> bool:
         """Wait for *event*, until `now()` reaches *until* at most; return whether the event is set."""
-        if math.isinf(until) and until > 0:
+        if until == math.inf:
             await event.wait()
             return True
         while True:

@@ -1,0 +1,98 @@
+"""Fresh OAuth 2 access tokens for async programs: one flight per key, renewed before expiry, carried by httpx."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tokenflight.errors import (
+    ConfigurationError,
+    EndpointUnreachableError,
+    InvalidClientError,
+    InvalidGrantError,
+    MalformedResponseError,
+    ProviderClosedError,
+    SessionLostError,
+    StoreError,
+    SubjectTokenExpiredError,
+    TokenEndpointError,
+    TokenFlightError,
+    TokenRequestError,
+    WarmUpError,
+)
+from tokenflight.model.clock import Clock
+from tokenflight.model.key import Audience, Subject, TokenKey
+from tokenflight.model.origin import ANY
+from tokenflight.model.policy import RefreshPolicy, RetryPolicy
+from tokenflight.model.secret import Secret
+from tokenflight.model.status import EndpointHealth, KeyStatus
+from tokenflight.model.token import Token
+from tokenflight.protocol.client import Dialect, Endpoints, OAuthClient
+from tokenflight.protocol.client_authentication import (
+    ClientAuthentication,
+    ClientSecretBasic,
+    ClientSecretPost,
+    PublicClient,
+)
+from tokenflight.protocol.grants import ClientCredentials, Fetch, Grant
+from tokenflight.provider.clients import ClientResolver
+from tokenflight.provider.provider import TokenProvider
+from tokenflight.provider.source import BoundSource, TokenSource
+from tokenflight.stores.contract import Store
+from tokenflight.stores.memory import MemoryStore
+from tokenflight.transport.clock import SystemClock
+
+if TYPE_CHECKING:
+    from tokenflight.ext.httpx import TokenAuth
+
+__all__ = [
+    "ANY",
+    "Audience",
+    "BoundSource",
+    "ClientAuthentication",
+    "ClientCredentials",
+    "ClientResolver",
+    "ClientSecretBasic",
+    "ClientSecretPost",
+    "Clock",
+    "ConfigurationError",
+    "Dialect",
+    "EndpointHealth",
+    "EndpointUnreachableError",
+    "Endpoints",
+    "Fetch",
+    "Grant",
+    "InvalidClientError",
+    "InvalidGrantError",
+    "KeyStatus",
+    "MalformedResponseError",
+    "MemoryStore",
+    "OAuthClient",
+    "ProviderClosedError",
+    "PublicClient",
+    "RefreshPolicy",
+    "RetryPolicy",
+    "Secret",
+    "SessionLostError",
+    "Store",
+    "StoreError",
+    "Subject",
+    "SubjectTokenExpiredError",
+    "SystemClock",
+    "Token",
+    "TokenAuth",
+    "TokenEndpointError",
+    "TokenFlightError",
+    "TokenKey",
+    "TokenProvider",
+    "TokenRequestError",
+    "TokenSource",
+    "WarmUpError",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "TokenAuth":
+        from tokenflight.ext.httpx import TokenAuth
+
+        return TokenAuth
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,193 @@
+"""Landing: what a flight's outcome means for its key, its client's lane, the schedule, and those who watch."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final, Protocol
+
+from tokenflight.engine.entries import Entry
+from tokenflight.engine.flight import Flight, Minted
+from tokenflight.engine.health import Brake
+from tokenflight.engine.rejections import Rejections
+from tokenflight.model.events import AnswerOdd, ClientHeldBack, FlightFailed, TokenLanded
+from tokenflight.model.failure import CLOSED, Failure
+from tokenflight.model.key import TokenKey
+from tokenflight.model.policy import Life, backoff_alive, backoff_permanent, backoff_without, live
+
+if TYPE_CHECKING:
+    from tokenflight.engine.engine import Engine
+
+PAUSE: Final = 1.0
+
+
+class Watcher(Protocol):
+    """Somebody who wants to know of a key's newest token."""
+
+    def landed(self) -> None:
+        """Take note that another token is held."""
+
+    def ended(self) -> None:
+        """Take note that there will be none: the key was forgotten, or the provider left."""
+
+
+class Landing:
+    """Lands flights; also keeps who watches which key."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._watchers: dict[TokenKey, set[Watcher]] = {}
+
+    def land(self, flight: Flight) -> None:
+        """Take a flight out of the air, by identity, and let its outcome take effect before anybody wakes."""
+        engine = self._engine
+        if engine.flights.get(flight.key) is flight:
+            del engine.flights[flight.key]
+        entry = engine.entries.find(flight.key)
+        if entry is not None and not flight.forgotten:
+            if entry.lane is not None:
+                entry.lane.end(flight.key)
+            if isinstance(flight.outcome, Minted):
+                self._hold(entry, flight, flight.outcome)
+            elif flight.outcome is CLOSED:
+                entry.unsettle()
+            else:
+                self._fail(entry, flight, flight.outcome)
+            if engine.entries.too_many():
+                engine.make_room(spare=entry)
+        flight.land()
+
+    def weigh(self, flight: Flight, minted: Minted) -> str | None:
+        """Say why a token brings nothing, None where it does; nothing is held yet.
+
+        The held token come again is no gain, but where the endpoint gives it a later end that end is believed.
+        """
+        now, entry = self._engine.clock.now(), self._engine.entries.find(flight.key)
+        life = self.life(minted)
+        if life.expires_at <= now:
+            return "it was past its end on arrival"
+        if entry is None or entry.token is None or entry.life is None:
+            return None
+        if entry.token.header == minted.token.header:
+            if not flight.rejects and life.expires_at >= entry.life.expires_at:
+                entry.life = life
+            return "it is the held one"
+        known = life.expires_at < math.inf and entry.life.expires_at < math.inf
+        if known and life.expires_at <= entry.life.expires_at and flight.trigger in ("schedule", "due", "probe"):
+            return "it ends no later than the held one"
+        return None
+
+    def watch(self, key: TokenKey, watcher: Watcher) -> None:
+        """Tell *watcher* of each landing of *key* from now on."""
+        self._watchers.setdefault(key, set()).add(watcher)
+
+    def unwatch(self, key: TokenKey, watcher: Watcher) -> None:
+        """Tell it no more."""
+        watchers = self._watchers.get(key, set())
+        watchers.discard(watcher)
+        if not watchers:
+            self._watchers.pop(key, None)
+
+    def end(self, key: TokenKey) -> None:
+        """Tell who watches *key* that there will be no more tokens."""
+        for watcher in self._watchers.pop(key, ()):
+            watcher.ended()
+
+    def end_all(self) -> None:
+        """Tell everybody who watches."""
+        for key in list(self._watchers):
+            self.end(key)
+
+    def _hold(self, entry: Entry, flight: Flight, minted: Minted) -> None:
+        engine, now = self._engine, self._engine.clock.now()
+        life = self.life(minted)
+        entry.hold(minted.token, life)
+        if flight.rejects:
+            entry.rejections = entry.rejections or Rejections()
+            entry.rejections.renewed(flight.origin, born_at=now, length=life.length)
+        if entry.lane is not None and minted.attempts:
+            entry.lane.succeeded(minted.fingerprint, now)
+        if (minted.refresh.proactive or entry.pins) and life.due_at < math.inf:
+            engine.renewing.scheduler.plan(entry, max(life.due_at, life.paced_until))
+        for watcher in self._watchers.get(entry.key, ()):
+            watcher.landed()
+        for oddity in minted.oddities:
+            engine.hooks.emit(AnswerOdd(key=entry.key, oddity=oddity))
+        engine.hooks.emit(
+            TokenLanded(
+                key=entry.key,
+                trigger=flight.trigger,
+                lifetime=minted.lifetime,
+                attempts=minted.attempts,
+                waiters=flight.joined,
+                took=now - flight.launched_at,
+            )
+        )
+
+    def _fail(self, entry: Entry, flight: Flight, failure: Failure) -> None:
+        engine, now = self._engine, self._engine.clock.now()
+        alive = entry.left(now) > 0
+        if flight.refused is None and not (failure.local and not alive):
+            self._hold_back(entry, flight, failure, now)
+        if alive or entry.pins:
+            self._plan_again(entry, flight, now)
+        engine.hooks.emit(
+            FlightFailed(
+                key=entry.key,
+                trigger=flight.trigger,
+                reason=failure.reason,
+                transient=failure.transient,
+                attempts=failure.attempts,
+                waiters=flight.joined,
+                token_left=entry.left(now) if alive else None,
+            )
+        )
+
+    def life(self, minted: Minted) -> Life:
+        """Lay out the life of a token that was brought; each call draws anew."""
+        return live(
+            minted.refresh,
+            sent_at=minted.sent_at,
+            lifetime=minted.lifetime,
+            draw=self._engine.clock.uniform,
+            refresh_in=minted.refresh_in,
+            default_lifetime=minted.default_lifetime,
+        )
+
+    def _plan_again(self, entry: Entry, flight: Flight, now: float) -> None:
+        """Plan the next try: when the token is due and nothing holds it back; nobody in demand of it, none."""
+        engine = self._engine
+        due_at = now if entry.life is None or entry.left(now) <= 0 else entry.life.due_at
+        entry.unsettle()
+        if now < due_at < math.inf:
+            engine.renewing.scheduler.plan(entry, max(due_at, entry.not_before))
+        elif entry.in_demand and engine.open:
+            brake = flight.refused or engine.brake(entry, now, bare=entry.left(now) <= 0)
+            engine.renewing.postpone(entry, brake or Brake(now + PAUSE, "backoff", CLOSED), now)
+
+    def _hold_back(self, entry: Entry, flight: Flight, failure: Failure, now: float) -> None:
+        """Set the key's own brake, or its client's."""
+        draw, left = self._engine.clock.uniform, entry.left(now)
+        entry.failures += 1
+        entry.last = failure
+        if not failure.transient and not failure.local:
+            self._refuse(entry, flight, failure, now)
+        elif entry.life is not None and left > 0 and not flight.rejects:
+            entry.brake = "backoff"
+            pause = backoff_alive(entry.failures, left=left, length=entry.life.length, draw=draw)
+            entry.not_before = now + pause
+        else:
+            entry.brake = "failed"
+            entry.not_before = now + backoff_without(entry.failures, self._engine.retry, draw)
+
+    def _refuse(self, entry: Entry, flight: Flight, failure: Failure, now: float) -> None:
+        draw, lane = self._engine.clock.uniform, entry.lane
+        held = None
+        if lane is not None:
+            lane.refuse(flight.fingerprint)
+            held = lane.widen(failure, flight.fingerprint, now, draw)
+        if lane is not None and held is not None:
+            self._engine.hooks.emit(ClientHeldBack(endpoint=lane.health.label, client=lane.client, held=held))
+            return
+        entry.refusals += 1
+        entry.brake = "permanent"
+        entry.not_before = now + backoff_permanent(entry.refusals, draw)

@@ -1,0 +1,146 @@
+"""The root task: where everything of one entering runs. The one file that knows asyncio from trio.
+
+Tasks that the engine starts belong neither to the task that entered the provider nor to the one that leaves it. So
+both may be different tasks, what the user's block raises is untouched, and no cancellation or crash crosses over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Awaitable, Callable
+from contextvars import Context
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.lowlevel import current_token
+
+logger = logging.getLogger(__name__)
+
+
+class RootTask:
+    """Run services and flights until stopped; made and stopped in the loop that it runs in.
+
+    *cleanup* runs last, in the root task, whatever ended it.
+    """
+
+    def __init__(self, *services: Callable[[], Awaitable[None]], cleanup: Callable[[], Awaitable[None]]) -> None:
+        self._services = services
+        self._cleanup = cleanup
+        self._home = _here()
+        self._pid = os.getpid()
+        self._group: TaskGroup | None = None
+        self._begun = anyio.Event()
+        self._ended = anyio.Event()
+        self._task: object = None
+        self._stopped = False
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether it still runs in this process; a forked child has only its picture."""
+        return not self._ended.is_set() and os.getpid() == self._pid and not self._loop_closed()
+
+    @property
+    def open(self) -> bool:
+        """Tell whether something can be started: alive, not being stopped, and this is its loop."""
+        return self._group is not None and not self._stopped and os.getpid() == self._pid and self.here
+
+    @property
+    def closing(self) -> bool:
+        """Tell whether a cancellation that is seen inside is its own end."""
+        return self._stopped or self._group is None or self._group.cancel_scope.cancel_called
+
+    @property
+    def here(self) -> bool:
+        """Tell whether the caller runs in the same loop."""
+        return _here() == self._home
+
+    def _loop_closed(self) -> bool:
+        """Tell whether its loop is gone without having ended it, which only asyncio's can be."""
+        closed = getattr(getattr(self._home, "native_token", None), "is_closed", None)
+        return bool(closed and closed())
+
+    async def start(self, grace: float) -> None:
+        """Start the services; *grace* seconds bound the cleanup."""
+        if _in_trio():
+            import trio
+
+            self._task = trio.lowlevel.spawn_system_task(self._main, grace, context=Context())
+        else:
+            self._task = asyncio.get_running_loop().create_task(self._main(grace), context=Context())
+        try:
+            await self._begun.wait()
+        except BaseException:
+            await self.stop(grace)
+            raise
+
+    def spawn(self, function: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Start a child in a fresh context: no caller's contextvars, spans or deadlines reach it."""
+        if self._group is not None:
+            Context().run(self._group.start_soon, self._guarded, function, *args)
+
+    async def stop(self, grace: float) -> None:
+        """Cancel everything and wait for the end, *grace* seconds at most. Leaves a dead or foreign one alone."""
+        self._stopped = True
+        if not self.alive or self._group is None:
+            return
+        self._group.cancel_scope.cancel()
+        # Shielded, because whoever leaves in a cancelled scope must not leave tasks behind; bounded by the grace.
+        with anyio.move_on_after(grace, shield=True):
+            await self._ended.wait()
+
+    async def _main(self, grace: float) -> None:
+        try:
+            if self._stopped:
+                return
+            async with anyio.create_task_group() as group:
+                self._group = group
+                for service in self._services:
+                    self.spawn(service)
+                self._begun.set()
+                await anyio.sleep_forever()
+        finally:
+            self._group = None
+            try:
+                with anyio.move_on_after(grace, shield=True):
+                    await self._cleanup()
+            except Exception as error:
+                logger.error("cleaning up after the provider raised %s", type(error).__name__)
+            finally:
+                self._begun.set()
+                self._ended.set()
+
+    async def _guarded(self, function: Callable[..., Awaitable[None]], *args: Any) -> None:
+        """Let nothing out of a child but our own cancellation: anything else would end its siblings."""
+        try:
+            await function(*args)
+        except anyio.get_cancelled_exc_class():
+            if self.closing or _in_trio():
+                raise
+            logger.debug("a child was cancelled from outside")
+        except BaseException as error:
+            logger.error("a child of the provider raised %s; its siblings go on", type(error).__name__)
+
+    def __del__(self) -> None:
+        if self._task is not None and not self._stopped and self._pid == os.getpid():
+            warnings.warn("a TokenProvider was entered and never left: use `async with`", ResourceWarning, stacklevel=1)
+
+    def __repr__(self) -> str:
+        return f"RootTask({'open' if self._group is not None and not self._stopped else 'closed'})"
+
+
+def _here() -> object:
+    """Return a token of the running loop, None outside of one."""
+    try:
+        return current_token()
+    except RuntimeError:
+        return None
+
+
+def _in_trio() -> bool:
+    trio = sys.modules.get("trio")
+    return trio is not None and bool(trio.lowlevel.in_trio_task())

@@ -1,0 +1,1 @@
+"""Doors: one small module for each thing that eats tokens."""

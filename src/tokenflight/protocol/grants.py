@@ -1,0 +1,135 @@
+"""Grants: what a client presents to get a token (RFC 6749, section 1.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from attrs import evolve, field, frozen
+
+from tokenflight.errors import ConfigurationError
+from tokenflight.model.key import NO_SCOPE, TokenKey
+from tokenflight.model.token import Token
+
+if TYPE_CHECKING:
+    from tokenflight.protocol.client import OAuthClient
+
+
+@runtime_checkable
+class Grant(Protocol):
+    """How a client asks for a token: a frozen, hashable value."""
+
+    @property
+    def grant_type(self) -> str:
+        """Return the wire name, such as `client_credentials`."""
+        ...
+
+    @property
+    def repeatable(self) -> bool:
+        """Return whether the same request may be sent again at any time; false where it spends what it presents."""
+        ...
+
+    def fields(self, key: TokenKey, scope: frozenset[str]) -> dict[str, str]:
+        """Return the form fields of a request for *key*, `grant_type` left out.
+
+        *scope* is the effective one: the key's own, else the client's. Called often and in no particular order, it is
+        synchronous, reads nothing and spends nothing. No field is a secret. What of the key it cannot use it leaves
+        alone: `check_key` tells the caller. Raises ConfigurationError for a key that the grant cannot serve.
+        """
+        ...
+
+
+@frozen
+class ClientCredentials:
+    """The client asks in its own name (RFC 6749, section 4.4).
+
+    An audience travels as `audience`; one of type `resource` as `resource` (RFC 8707); any other type, and a subject,
+    are a dialect's to place.
+    """
+
+    grant_type = "client_credentials"
+    repeatable = True
+
+    def fields(self, key: TokenKey, scope: frozenset[str]) -> dict[str, str]:
+        """Return `scope`, sorted, and `audience` or `resource`, each where there is one."""
+        fields = {"scope": " ".join(sorted(scope))} if scope else {}
+        audience = key.audience
+        if audience is not None and audience.type in (None, "resource"):
+            fields[audience.type or "audience"] = audience.value
+        return fields
+
+
+def _is_callable(instance: object, attribute: Any, value: Any) -> None:
+    if not callable(value):
+        raise ConfigurationError(f"Fetch takes an async function of a TokenKey, not {type(value).__name__}: pass one")
+
+
+@frozen
+class Fetch:
+    """Tokens come from an async function of the user's instead of a token endpoint.
+
+    A TokenFlightError out of it counts as it is; any other exception is transient. It accepts any key.
+    """
+
+    fetch: Callable[[TokenKey], Awaitable[Token]] = field(validator=_is_callable)
+    grant_type = "fetch"
+    repeatable = True
+
+    def fields(self, key: TokenKey, scope: frozenset[str]) -> dict[str, str]:
+        """Return nothing: no form is ever sent."""
+        return {}
+
+
+def effective_scope(client: OAuthClient, key: TokenKey) -> frozenset[str]:
+    """Return the scope that is asked for: the key's own, else the client's."""
+    return client.scope if key.scope is None else key.scope
+
+
+def token_fields(client: OAuthClient, key: TokenKey) -> dict[str, str]:
+    """Return the form of a token request, without what authenticates the client.
+
+    The grant comes first, the client's dialect may change what it said, the client's parameters are added.
+    Raises ConfigurationError where grant or dialect refuse the key and where a parameter would replace a field.
+    """
+    scope = effective_scope(client, key)
+    fields = {"grant_type": client.grant.grant_type} | client.grant.fields(key, scope)
+    fields = client.dialect.shape(evolve(key, scope=scope), fields)
+    for name, value in client.parameters.items():
+        if name in fields:
+            raise ConfigurationError(
+                f"the parameter {name!r} would replace what the request says already: "
+                "take it out of the client's parameters, or leave out what sets it in the call"
+            )
+        fields[name] = value
+    return fields
+
+
+def check_key(client: OAuthClient, key: TokenKey) -> None:
+    """Raise ConfigurationError for what a key names and a request for it would not carry.
+
+    Nothing is dropped in silence: the form is made with and without each of subject, audience and scope; what makes no
+    difference cannot be used. Raises ConfigurationError also where the key cannot be served at all.
+    """
+    if isinstance(client.grant, Fetch):
+        return
+    key = evolve(key, scope=effective_scope(client, key))
+    carried = token_fields(client, key)
+    without = {
+        "subject": evolve(key, subject=None),
+        "audience": evolve(key, audience=None),
+        "scope": evolve(key, scope=NO_SCOPE),
+    }
+    for name, bare in without.items():
+        if bare != key and _fields_or_none(client, bare) == carried:
+            raise ConfigurationError(
+                f"the {name} would be dropped: {client.grant.grant_type} of client {key.client!r} cannot carry it; "
+                "leave it out, or give the client a dialect whose form says where it goes"
+            )
+
+
+def _fields_or_none(client: OAuthClient, key: TokenKey) -> dict[str, str] | None:
+    """Return the form of *key*, None where it is refused: what is missing there is demanded."""
+    try:
+        return token_fields(client, key)
+    except ConfigurationError:
+        return None

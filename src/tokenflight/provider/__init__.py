@@ -1,0 +1,1 @@
+"""The provider: names, keys and clients on this side, flights on the other."""

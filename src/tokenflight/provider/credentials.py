@@ -1,0 +1,71 @@
+"""Credentials: reading secrets where they lie, and knowing later whether they are still the same."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import secrets
+from pathlib import Path
+from typing import Final
+
+import anyio.to_thread
+
+from tokenflight.errors import ConfigurationError
+from tokenflight.model.failure import Failure
+from tokenflight.model.secret import Secret, SecretSource
+
+_SALT: Final = secrets.token_bytes(16)
+
+
+class CredentialError(Exception):
+    """A source gave no secret; carries the Failure that says so."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
+
+
+class Reader:
+    """Reads the secrets of one attempt.
+
+    `changeable` tells whether a file or callable was read, which may give another secret next time; `seen` is what an
+    error text must not show.
+    """
+
+    def __init__(self, client: object) -> None:
+        self._digest = hashlib.blake2b(digest_size=16, key=_SALT)
+        self._digest.update(repr(hash(client)).encode())
+        self.changeable = False
+        self.seen: list[Secret] = []
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Return what stands for the client and all that was read, and gives away nothing of it."""
+        return self._digest.digest()
+
+    async def read(self, source: SecretSource) -> Secret:
+        """Return the secret of a source: a file is read in a worker thread, a callable called and awaited.
+
+        Raises CredentialError, transient, for a source that fails.
+        """
+        if isinstance(source, Secret | str):
+            secret = Secret(source)
+        else:
+            self.changeable = True
+            secret = await self._fetch(source)
+        text = secret.reveal().encode("utf-8", "surrogatepass")
+        self._digest.update(len(text).to_bytes(8, "big") + text)
+        self.seen.append(secret)
+        return secret
+
+    async def _fetch(self, source: SecretSource) -> Secret:
+        try:
+            if isinstance(source, Path):
+                return Secret((await anyio.to_thread.run_sync(source.read_text, "utf-8")).strip())
+            value = source()  # type: ignore[operator]  # neither a string nor a Path: a callable
+            return Secret(await value if inspect.isawaitable(value) else value)
+        except Exception as error:
+            what = f"the file {source.name!r}" if isinstance(source, Path) else "a callable"
+            why = "gave no secret" if isinstance(error, ConfigurationError) else f"raised {type(error).__name__}"
+        # Outside of the except block, so that the error has no context that may hold what was read.
+        raise CredentialError(Failure(reason="credential", detail=f"{what} that holds a secret {why}"))

@@ -1,0 +1,150 @@
+"""Exchange: one attempt, from what is known to a token: read, build, send, parse, weigh."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from attrs import define
+
+from tokenflight.engine.engine import as_it_is
+from tokenflight.engine.flight import Minted
+from tokenflight.errors import ConfigurationError, TokenFlightError
+from tokenflight.model.failure import Failure
+from tokenflight.model.policy import RefreshPolicy
+from tokenflight.model.token import Token
+from tokenflight.protocol.client import OAuthClient
+from tokenflight.protocol.client_authentication import Attempt
+from tokenflight.protocol.grants import Fetch
+from tokenflight.protocol.wire import Issued, TokenRequest, build, parse
+from tokenflight.provider.connection import Connection
+from tokenflight.provider.credentials import CredentialError, Reader
+from tokenflight.provider.trip import Trip
+from tokenflight.transport.endpoint import send
+
+
+@define(eq=False, kw_only=True)
+class WireExchange:
+    """Asks the client's token endpoint."""
+
+    client: OAuthClient
+    resolved: bool
+    connection: Connection
+    refresh: RefreshPolicy
+
+    async def __call__(self, trip: Trip, deadline: float) -> Minted | Failure:
+        """Return a token that is a gain, or why there is none, by *deadline* on the age clock."""
+        clock, reader = trip.engine.clock, Reader(self.client)
+        request = await self._prepare(trip, reader, deadline)
+        if isinstance(request, Failure):
+            return request
+        trip.flight.fingerprint = reader.fingerprint
+        trip.lane.changeable = self.resolved or reader.changeable
+        if trip.flight.trigger == "look" and reader.fingerprint == trip.lane.refused:
+            return trip.still_refused()
+        trip.attempts += 1
+        wall, sent_at = clock.wall(), clock.now()
+        answer = await send(self.connection.http, request, clock=clock, deadline=deadline)
+        issued: Issued | Failure
+        if isinstance(answer, Failure):
+            issued = answer
+        else:
+            issued = parse(answer, client=self.client, key=trip.flight.key, wall=clock.wall(), redact=reader.seen)
+        if isinstance(issued, Failure):
+            trip.engine.answers.hear(trip.lane, trip.flight.key, issued)
+            return issued
+        trip.engine.answers.hear(trip.lane, trip.flight.key, None)
+        return weighed(trip, self._minted(trip, issued, sent_at=sent_at, wall=wall))
+
+    async def _prepare(self, trip: Trip, reader: Reader, deadline: float) -> TokenRequest | Failure:
+        clock = trip.engine.clock
+        attempt = Attempt(key=trip.flight.key, client=self.client, wall=clock.wall(), read=reader.read)
+        with clock.timeout_at(deadline):
+            try:
+                return await build(attempt)
+            except CredentialError as error:
+                return error.failure
+            except ConfigurationError as error:
+                return misconfigured(str(error))
+            except Exception as error:  # client authentication of the user's own
+                method = type(self.client.authentication).__name__
+                return Failure(reason="credential", detail=f"{method} raised {type(error).__name__}")
+        return Failure(reason="credential", detail="reading the client's credentials took too long")
+
+    def _minted(self, trip: Trip, issued: Issued, *, sent_at: float, wall: float) -> Minted:
+        token = Token(
+            issued.access_token,
+            token_type=issued.token_type,
+            expires_in=issued.expires_in,
+            scope=issued.scope,
+            refresh_token=issued.refresh_token,
+            extra=issued.extra,
+            issued_at=datetime.fromtimestamp(wall, UTC),
+        )
+        return Minted(
+            token=token,
+            sent_at=sent_at,
+            lifetime=issued.expires_in,
+            refresh=self.client.refresh or self.refresh,
+            refresh_in=issued.refresh_in,
+            default_lifetime=self.client.default_lifetime if self.client.grant.repeatable else None,
+            attempts=trip.attempts,
+            fingerprint=trip.flight.fingerprint,
+            oddities=issued.oddities,
+        )
+
+
+@define(eq=False, kw_only=True)
+class FetchExchange:
+    """Asks a function of the user's."""
+
+    client: OAuthClient
+    grant: Fetch
+    refresh: RefreshPolicy
+
+    async def __call__(self, trip: Trip, deadline: float) -> Minted | Failure:
+        """Return the token it gives, by *deadline* on the age clock; what it raises counts for this key alone."""
+        clock = trip.engine.clock
+        trip.attempts += 1
+        wall, sent_at = clock.wall(), clock.now()
+        token = await self._fetched(trip, deadline)
+        if isinstance(token, Failure):
+            return token
+        trip.lane.health.issued += 1
+        ends = token.expires_at
+        minted = Minted(
+            token=token,
+            sent_at=sent_at,
+            lifetime=None if ends is None else ends.timestamp() - wall,
+            refresh=self.client.refresh or self.refresh,
+            default_lifetime=self.client.default_lifetime,
+            attempts=trip.attempts,
+        )
+        return weighed(trip, minted)
+
+    async def _fetched(self, trip: Trip, deadline: float) -> Token | Failure:
+        with trip.engine.clock.timeout_at(deadline):
+            try:
+                token: object = await self.grant.fetch(trip.flight.key)
+            except TokenFlightError as error:
+                return as_it_is(error, transient=error.transient)
+            except AssertionError:
+                raise
+            except Exception as error:
+                return Failure(reason="fetch", detail=f"the fetch function raised {type(error).__name__}")
+            if isinstance(token, Token):
+                return token
+            return misconfigured(f"the fetch function gave a {type(token).__name__}: let it return a Token")
+        return Failure(reason="timeout", detail="the fetch function took too long")
+
+
+def weighed(trip: Trip, minted: Minted) -> Minted | Failure:
+    """Return *minted*, or the Failure that it is where it brings nothing."""
+    lack = trip.engine.landing.weigh(trip.flight, minted)
+    if lack is None:
+        return minted
+    return Failure(reason="no_gain", detail=f"the token endpoint gave a token that is no gain: {lack}")
+
+
+def misconfigured(detail: str) -> Failure:
+    """Return the Failure of a set-up that cannot work."""
+    return Failure(error=ConfigurationError, reason="configuration", detail=detail, transient=False)

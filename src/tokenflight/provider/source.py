@@ -1,0 +1,92 @@
+"""BoundSource: one key, bound once, so that asking for its token costs next to nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from tokenflight.engine.entries import VACANT, Entry
+from tokenflight.model.key import TokenKey
+from tokenflight.model.origin import Origins
+from tokenflight.model.status import KeyStatus
+from tokenflight.model.token import Token
+from tokenflight.provider.updates import Updates
+
+if TYPE_CHECKING:
+    from tokenflight.provider.holdings import Holdings
+
+
+class TokenSource(Protocol):
+    """What doors need: a token at once, and another one where that was refused."""
+
+    async def token(self) -> Token:
+        """Return a usable token. Raises TokenFlightError where there is none."""
+
+    async def renew(self, rejected: Token | None = None, *, origin: str | None = None) -> Token:
+        """Return another token than the one that the API at *origin* *rejected*; None: than the present one.
+
+        Asked by many at once for one rejected token, it is renewed once. Raises TokenFlightError where it is not.
+        """
+
+
+class BoundSource:
+    """A TokenSource for one key of a provider; made by `TokenProvider.source`, at any time and in any module.
+
+    While the token is fresh `token()` awaits nothing, takes no lock and builds no string. `origins` is where the
+    client's tokens may go, for who puts them on requests; None where the client leaves that open.
+    """
+
+    __slots__ = ("_entry", "_holdings", "_min_ttl", "_now", "key", "origins")
+
+    def __init__(self, holdings: Holdings, key: TokenKey, min_ttl: float, origins: Origins | None) -> None:
+        self.key = key
+        self.origins = origins
+        self._holdings = holdings
+        self._min_ttl = min_ttl
+        self._now = holdings.engine.clock.now
+        self._entry = VACANT
+
+    async def token(self) -> Token:
+        """Return a usable token; see `TokenProvider.token` for the errors raised."""
+        entry = self._entry
+        now = self._now()
+        if now < entry.fresh_until and not self._min_ttl:
+            entry.used_at = now
+            return entry.token  # type: ignore[return-value]  # below fresh_until there is one
+        return await self._holdings.engine.asking.token(self._find(), self._min_ttl)
+
+    async def renew(self, rejected: Token | None = None, *, origin: str | None = None) -> Token:
+        """Return another token than the one *rejected*; see `TokenProvider.renew`."""
+        return await self._holdings.engine.asking.renew(self._find(), rejected, origin)
+
+    def reject(self, rejected: Token, *, origin: str | None = None) -> None:
+        """Say that the API at *origin* refused a token: it is renewed where `renew` would, and nobody waits for it."""
+        self._holdings.engine.asking.reject(self._find(), rejected, origin)
+
+    def accepted(self, token: Token, *, origin: str | None) -> None:
+        """Say that the API at *origin* took a token that its refusal bore: it is a token like any other from now on."""
+        if self._entry.rejections is not None and self._entry.token is token:
+            self._entry.rejections.accepted(origin)
+
+    async def forget(self) -> bool:
+        """Drop the key and its token; see `TokenProvider.forget`."""
+        return await self._holdings.forget(self.key)
+
+    def status(self) -> KeyStatus:
+        """Say how the key stands."""
+        return self._holdings.status(self.key)
+
+    def updates(self) -> Updates:
+        """Iterate over the present token, then over the newest after each landing; the key stays renewed meanwhile.
+
+        Leave the iterator with `aclose()`. It ends when the key is forgotten or the provider left.
+        """
+        return Updates(self, self._holdings.engine)
+
+    def __repr__(self) -> str:
+        return f"BoundSource({self.key!r})"
+
+    def _find(self) -> Entry:
+        """Find the key's entry again after it was closed."""
+        if self._entry.closed:
+            self._entry = self._holdings.engine.entry(self.key)
+        return self._entry

@@ -1,0 +1,124 @@
+"""Trip: the attempts of one flight: take a place, look again at the brakes, make the request, hear the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from attrs import define, evolve, field
+
+from tokenflight.engine.engine import Engine
+from tokenflight.engine.flight import Flight, Minted
+from tokenflight.engine.health import Brake, Lane
+from tokenflight.engine.places import RETURNED, SCHEDULED, WAITING, Ticket
+from tokenflight.model.events import AttemptFailed
+from tokenflight.model.failure import CLOSED, Failure
+from tokenflight.model.policy import attempt_limit, retry_pause
+from tokenflight.transport.endpoint import drive
+
+Exchange = Callable[["Trip", float], Awaitable[Minted | Failure]]
+"""Makes one request that ends at a moment of the age clock; counts it in the trip's `attempts` when it is sent."""
+
+
+@define(eq=False, kw_only=True)
+class Trip:
+    """One flight on its client's lane.
+
+    `tries` counts what was tried, `attempts` what reached the wire; the time limit counts from the first place taken.
+    """
+
+    engine: Engine
+    flight: Flight
+    lane: Lane
+    exchange: Exchange = field(repr=False)
+    tries: int = 0
+    attempts: int = 0
+    throttles: int = 0
+    started_at: float | None = None
+
+    async def fly(self) -> Minted | Failure:
+        """Try until there is a token, or no reason to go on."""
+        return await drive(self._attempt, pause=self._pause, clock=self.engine.clock)
+
+    def refuse(self, brake: Brake) -> Failure:
+        """End the flight because of a brake: what those get who ask meanwhile."""
+        self.flight.refused = brake
+        entry = self.engine.entries.find(self.flight.key)
+        if entry is not None:
+            self.engine.renewing.want(entry)
+        return brake.last.held_back()
+
+    def still_refused(self) -> Failure:
+        """End a look at credentials that are still the ones that were refused."""
+        now = self.engine.clock.now()
+        entry = self.engine.entries.find(self.flight.key)
+        last = (entry and entry.last) or self.lane.last or CLOSED
+        until = max(self.lane.held_until, now if entry is None else entry.not_before)
+        return self.refuse(Brake(until, "permanent", last))
+
+    async def _attempt(self) -> Minted | Failure:
+        places, clock = self.lane.health.places, self.engine.clock
+        while True:
+            now = clock.now()
+            brake = self._brake(now)
+            if brake is not None and not (brake.reason == "retry_after" and brake.until <= self._latest(now)):
+                return self.refuse(brake)
+            await self._take_place()
+            try:
+                now = clock.now()
+                if self._brake(now) is None:
+                    self.lane.begin(self.flight.key)
+                    return self._heard(await self._exchange(now))
+            finally:
+                places.give_back()
+
+    async def _take_place(self) -> None:
+        flight = self.flight
+        rank = RETURNED if self.throttles else WAITING if flight.waiting else SCHEDULED
+        flight.ticket = Ticket(self.lane.client, self.lane.health.places, rank)
+        try:
+            await self.lane.health.places.take(flight.ticket)
+        finally:
+            flight.ticket = None
+
+    async def _exchange(self, now: float) -> Minted | Failure:
+        if self.started_at is None:
+            self.started_at = now
+        self.tries += 1
+        entry = self.engine.entries.find(self.flight.key)
+        left = entry.left(now) if entry is not None and not self.flight.rejects else 0.0
+        limit = attempt_limit(left if left > 0 else None, self.engine.retry)
+        return await self.exchange(self, min(now + limit, self._latest(now)))
+
+    def _heard(self, result: Minted | Failure) -> Minted | Failure:
+        """Tell the endpoint's health, unless nothing was sent; report a failed attempt."""
+        if not isinstance(result, Failure):
+            return result
+        if result.throttled:
+            self.throttles += 1
+            self.tries -= 1
+        if self.flight.refused is None:
+            event = AttemptFailed(
+                key=self.flight.key, attempt=self.attempts, reason=result.reason, status=result.status
+            )
+            self.engine.hooks.emit(event)
+        return evolve(result, attempts=self.attempts) if self.flight.refused is None else result
+
+    def _pause(self, result: Minted | Failure) -> float | None:
+        """Say after which pause to try again; None to land with what there is."""
+        if not isinstance(result, Failure) or not result.transient or self.flight.refused is not None:
+            return None
+        now, retry, draw = self.engine.clock.now(), self.engine.retry, self.engine.clock.uniform
+        asked = self.lane.retry_after_at - now
+        if result.throttled:
+            pause = asked if asked > 0 else retry_pause(self.throttles, retry, draw)
+        elif not self.flight.waiting or self.tries >= retry.attempts or self.lane.health.state == "probing":
+            return None
+        else:
+            pause = max(asked, retry_pause(self.tries, retry, draw))
+        return pause if now + pause < self._latest(now) else None
+
+    def _brake(self, now: float) -> Brake | None:
+        return self.lane.brake(self.flight.key, now, looking=self.flight.trigger == "look")
+
+    def _latest(self, now: float) -> float:
+        return (now if self.started_at is None else self.started_at) + self.engine.retry.total_timeout
