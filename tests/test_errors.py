@@ -84,13 +84,18 @@ def full() -> list[TokenFlightError]:
 @pytest.mark.parametrize("error", full(), ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
 def test_a_copy_is_whole(error: TokenFlightError, again: object) -> None:
-    error.add_note("seen in staging")
-
     other = again(error)  # type: ignore[operator]
 
     assert type(other) is type(error)
     assert other is not error
     assert (other.args, vars(other)) == (error.args, vars(error))
+
+
+def test_a_note_is_no_obstacle_to_a_copy() -> None:
+    error = TokenRequestError("m", key=KEY)
+    error.add_note("seen in staging")
+
+    assert pickle.loads(pickle.dumps(error)).key == KEY
 
 
 @pytest.mark.parametrize("error", full(), ids=lambda error: type(error).__name__)
