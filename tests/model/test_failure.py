@@ -106,7 +106,7 @@ def test_a_closed_provider_is_a_failure_of_its_own() -> None:
 
 
 def test_an_exception_that_goes_to_the_caller_as_it_is_is_made_anew() -> None:
-    failure = Failure(reason="r", detail="d", copy=(KeyError, ("canary",)))
+    failure = Failure(reason="r", detail="d", prototype=KeyError("canary"))
 
     one, other = failure.exception(KEY), failure.exception(KEY)
 

@@ -1,9 +1,9 @@
 """Asking: what a caller gets, by the verdict on the held token.
 
-fresh    the token, on the fast path of whoever holds the entry
-due      the token; the first call after an idle stretch launches a flight and does not wait
-urgent   the token, after a moment for the flight at most
-expired  what the flight brings, or its error
+    fresh    the token, on the fast path of whoever holds the entry
+    due      the token; the first call after an idle stretch launches a flight and does not wait
+    urgent   the token, after a moment for the flight at most
+    expired  what the flight brings, or its error
 """
 
 from __future__ import annotations
