@@ -52,11 +52,16 @@ THIRD_PARTIES: dict[str, frozenset[str]] = {
 }
 """What a module may import from outside; its own line stands before its package's."""
 
+NAMED_IN_SIGNATURES = {"provider": frozenset({"httpx"})}
+"""What a package may name to type checkers beside: a user's client passes through, and nothing of it is called."""
+
 DOOR = ("provider.provider", "ext.httpx", "auth")
 """The one import upstairs: `auth()` makes its TokenAuth inside the method and names it for type checkers."""
 
 WAITS = {"anyio.sleep", "anyio.sleep_until", "anyio.move_on_after", "anyio.fail_after", "time.sleep"}
-ON_THEIR_OWN_TIME = ("transport.clock", "testing", "demo", "cli", "__main__")
+ON_THEIR_OWN_TIME = ("transport.clock", "engine.root_task", "testing", "demo", "cli", "__main__")
+"""The root task bounds its own end in real seconds: no clock of a test runs on while its loop is closing."""
+
 SPAWNS = {"create_task", "ensure_future", "run_coroutine_threadsafe"}
 
 
@@ -169,6 +174,8 @@ def third_parties(modules: list[Module]) -> Iterator[str]:
         for found in imports(module):
             first = found.target.partition(".")[0]
             outside = first not in sys.stdlib_module_names or first == "asyncio"
+            if found.typing_only:
+                outside &= first not in NAMED_IN_SIGNATURES.get(module.package, ())
             if outside and first not in {"tokenflight", *allowed}:
                 yield f"{module.name}:{found.line} imports {first}"
 
@@ -331,6 +338,7 @@ BAD: tuple[tuple[Rule, str, str], ...] = (
     (third_parties, "engine.flight", "import asyncio"),
     (third_parties, "engine.flight", "from trio import Event"),
     (third_parties, "observe.logging", "import structlog"),
+    (third_parties, "provider.provider", "import httpx"),
     (cycles, "engine.flight", "from tokenflight.engine.entries import Entry"),
     (sizes, "engine.flight", LINES),
     (sizes, "engine.flight", LONG),
@@ -357,6 +365,7 @@ GOOD: tuple[tuple[Rule, str, str], ...] = (
     (third_parties, "model.clock", "import anyio"),
     (third_parties, "transport.endpoint", "import tenacity"),
     (third_parties, "engine.root_task", "import asyncio"),
+    (third_parties, "provider.provider", "if TYPE_CHECKING:\n    import httpx"),
     (cycles, "engine.flight", "def f():\n    from tokenflight.engine.entries import Entry"),
     (sizes, "engine.flight", "def f(a, b, c, d, e, *, f): ..."),
     (sizes, "engine.flight", "def f():\n    '''" + "D.\n" * 40 + "'''\n    return 1"),
