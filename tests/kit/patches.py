@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib
+import logging
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,6 +26,7 @@ _ROUNDS = 5
 
 
 def install() -> None:
+    logging.getLogger("asyncio").setLevel(logging.INFO)  # below it, each loop tells its selector to each test's log
     # The first of uvloop's loops opens pipes for good; no test shall be blamed for it.
     with suppress(ImportError):
         importlib.import_module("uvloop").new_event_loop().close()

@@ -26,7 +26,7 @@ Kind: TypeAlias = Literal["secrets", "tasks", "descriptors", "loop", "ledger"]
 
 _OPEN = Path("/proc/self/fd")
 _MANY_RECORDS = 20_000
-_CHATTY = ("httpcore", "httpx", "hpack", "asyncio")
+_CHATTY = ("httpcore", "httpx", "hpack")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 _current: list[Watch] = []
 _alive: weakref.WeakSet[ScriptedDouble[Any]] = weakref.WeakSet()
