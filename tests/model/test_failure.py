@@ -116,6 +116,19 @@ def test_an_exception_that_goes_to_the_caller_as_it_is_is_made_anew() -> None:
     assert "canary" not in repr(failure)
 
 
+@pytest.mark.parametrize(
+    ("failure", "local"),
+    [
+        (Failure(reason="r", detail="d", error=ConfigurationError), True),
+        (Failure(reason="r", detail="d", prototype=AssertionError("unmocked")), True),
+        (Failure(reason="r", detail="d", prototype=KeyError("k")), False),
+        (REFUSED, False),
+    ],
+)
+def test_what_this_program_did_itself_can_be_told_from_what_the_world_did(failure: Failure, local: bool) -> None:
+    assert failure.local is local
+
+
 def test_held_back_callers_sent_nothing() -> None:
     error = REFUSED.held_back().exception(KEY)
 
