@@ -28,7 +28,7 @@ see_pyenv()
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and layout."""
-    session.install("ruff")
+    session.install("ruff>=0.17,<0.18")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
 

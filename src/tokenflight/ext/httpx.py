@@ -88,10 +88,11 @@ class TokenAuth(httpx.Auth):
 
         Nothing is held across a `yield`: httpx may drive and close this from different tasks.
         """
-        url = request.url
-        self._origin(url)
+        url, allowed = request.url, self._allowed()
+        origin = self._origin(url, allowed)
         token = await self._token(request)
-        origin = self._origin(url)  # once more: a source may learn its origins on the way to a token
+        if self._allowed() is not allowed:  # a source may learn its origins on the way to a token
+            origin = self._origin(url, self._allowed())
         request.headers["Authorization"] = token.header
         response = yield request
         if not self._retry or not is_rejection(response, url=url, header=token.header):
@@ -126,9 +127,14 @@ class TokenAuth(httpx.Auth):
             return None
         return newer if replayable and newer.header != rejected.header else None
 
-    def _origin(self, url: httpx.URL) -> str:
+    def _allowed(self) -> Origins | None:
+        if self._given is not None:
+            return self._given
+        found: Origins | None = getattr(self.tokenflight_source, "origins", None)
+        return found
+
+    def _origin(self, url: httpx.URL, allowed: Origins | None) -> str:
         """Return the origin of *url*, to which the token may go; raise ConfigurationError where it may not."""
-        allowed = self._given if self._given is not None else getattr(self.tokenflight_source, "origins", None)
         if allowed is not self._known_under:
             self._known_under = allowed
             self._known = {}

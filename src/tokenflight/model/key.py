@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 from attrs import field, frozen
 
@@ -33,10 +33,11 @@ class _Name:
         object.__setattr__(self, "_text", text)
         object.__setattr__(self, "type", type)
 
-    def __setattr__(self, name: str, value: object) -> None:
+    def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"{self.__class__.__name__} is immutable: make a new one")
 
-    __delattr__ = __setattr__  # type: ignore[assignment]  # the same refusal; only its signature is narrower
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{self.__class__.__name__} is immutable: make a new one")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, _Name) or self.__class__ is not other.__class__:
@@ -142,12 +143,8 @@ def as_scope(value: str | Iterable[str] | None) -> frozenset[str] | None:
         raise ConfigurationError(
             f"a scope is a str or an iterable of str, not {type(value).__name__}: pass one of these"
         )
-    names = frozenset(value.split() if isinstance(value, str) else value)
-    for name in names:
-        if not isinstance(name, str) or not name or any(c in '"\\' or not "!" <= c <= "~" for c in name):
-            raise ConfigurationError(
-                f"{name!r} is no scope: a scope is printable ASCII without space, quote or backslash; list one an item"
-            )
+    items = filter(None, value.split(" ")) if isinstance(value, str) else value
+    names = frozenset(_scope_name(item) for item in items)
     if len(_SCOPES) >= _MAX_INTERNED_SCOPES:
         _SCOPES.clear()
     return _SCOPES.setdefault(names, names)
@@ -156,6 +153,14 @@ def as_scope(value: str | Iterable[str] | None) -> frozenset[str] | None:
 def short_hash(text: str) -> str:
     """Return eight hex digits that name *text* within this process and say nothing of it outside."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4, key=_SALT).hexdigest()
+
+
+def _scope_name(name: object) -> str:
+    if not isinstance(name, str) or not name or any(c in '"\\' or not "!" <= c <= "~" for c in name):
+        raise ConfigurationError(
+            f"{name!r} is no scope: a scope is printable ASCII without space, quote or backslash; list one an item"
+        )
+    return name
 
 
 def _checked(text: object, what: str) -> None:

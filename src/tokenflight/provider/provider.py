@@ -88,11 +88,11 @@ class TokenProvider:
 
     async def __aenter__(self) -> TokenProvider:
         """Start the scheduler. Nothing is fetched but for pinned keys, and nobody waits for those."""
-        if self._engine.entered:
+        if self._engine.state.entered:
             raise ConfigurationError("the provider is entered already: enter it once, and share it with who needs it")
         self._connection.open()
         self._holdings.clients.reset()
-        await self._engine.start(self._connection.close, self._grace)
+        await self._engine.start(self._holdings.mint, cleanup=self._connection.close, grace=self._grace)
         return self
 
     async def __aexit__(
@@ -125,7 +125,7 @@ class TokenProvider:
             if now < entry.fresh_until and not min_ttl:
                 entry.used_at = now
                 return entry.token  # type: ignore[return-value]  # below fresh_until there is one
-        entry = self._engine.entry(self._keys.key((client, subject, audience, scope)))
+        entry = self._engine.state.entry(self._keys.key((client, subject, audience, scope)))
         self._keys.remember((client, subject, audience, scope), entry)
         return await self._engine.asking.token(entry, seconds("min_ttl", min_ttl))
 
@@ -144,10 +144,10 @@ class TokenProvider:
         fixed = self._holdings.clients.fixed(key.client)
         origins = fixed.origins if fixed is not None and fixed.origins else None
         if keep_warm:
-            entry = self._engine.entry(key)
+            entry = self._engine.state.entry(key)
             entry.pins += 1
-            if self._engine.open:
-                self._engine.renewing.keep_warm(entry)
+            if self._engine.state.open:
+                self._engine.planning.keep_warm(entry)
         return BoundSource(self._holdings, key, seconds("min_ttl", min_ttl), origins)
 
     def auth(
@@ -187,7 +187,7 @@ class TokenProvider:
         refusing fresh tokens; other reasons are the flight's.
         """
         key = self._keys.key((client, subject, audience, scope))
-        return await self._engine.asking.renew(self._engine.entry(key), rejected, origin)
+        return await self._engine.asking.renew(self._engine.state.entry(key), rejected, origin)
 
     async def forget(
         self,
@@ -214,7 +214,7 @@ class TokenProvider:
 
         *strict*: WarmUpError where one is without a usable token by then; its `failed` names them. Flights go on.
         """
-        keys = [source.key for source in sources] or [entry.key for entry in self._engine.entries if entry.pins]
+        keys = [source.key for source in sources] or [entry.key for entry in self._engine.state.entries if entry.pins]
         until = self._now() + seconds("timeout", timeout)
         with self._clock.timeout_at(until):
             async with anyio.create_task_group() as group:
@@ -244,9 +244,9 @@ class TokenProvider:
             have = (key.client, key.subject, key.audience, key.scope)
             return all(want is None or want == has for want, has in zip(wanted, have, strict=True))
 
-        chosen = [entry for entry in self._engine.entries if matches(entry.key)]
-        return worst(self._engine, chosen, self._now(), count("limit", limit))
+        chosen = [entry for entry in self._engine.state.entries if matches(entry.key)]
+        return worst(self._engine.state, chosen, self._now(), count("limit", limit))
 
     def health(self) -> tuple[EndpointHealth, ...]:
         """Say how each token endpoint is."""
-        return self._engine.lanes.report(self._engine.entries, self._now())
+        return self._engine.state.lanes.report(self._engine.state.entries, self._now())

@@ -42,7 +42,7 @@ class BoundSource:
         self.origins = origins
         self._holdings = holdings
         self._min_ttl = min_ttl
-        self._now = holdings.engine.clock.now
+        self._now = holdings.engine.state.clock.now
         self._entry = VACANT
 
     async def token(self) -> Token:
@@ -88,5 +88,5 @@ class BoundSource:
     def _find(self) -> Entry:
         """Find the key's entry again after it was closed."""
         if self._entry.closed:
-            self._entry = self._holdings.engine.entry(self.key)
+            self._entry = self._holdings.engine.state.entry(self.key)
         return self._entry

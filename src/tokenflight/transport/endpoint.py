@@ -204,7 +204,7 @@ async def _read(response: httpx.Response, origin: str) -> TokenAnswer | Failure:
     status = response.status_code
     if 300 <= status < 400:
         return redirected(origin, status)
-    headers = {name.lower(): value for name, value in response.headers.items() if name.lower() != "set-cookie"}
+    headers = {name: value for name, value in response.headers.items() if name != "set-cookie"}
     if headers.get("content-encoding", "").strip().lower() not in {"", "identity"}:
         trouble, body = "encoded", b""
     else:
