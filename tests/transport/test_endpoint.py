@@ -424,21 +424,6 @@ async def test_a_transport_that_sends_twice_sends_the_form_twice() -> None:
     assert bodies == [FORM, FORM]
 
 
-async def test_an_answer_that_goes_on_after_it_was_closed_is_left() -> None:
-    async def endless() -> AsyncIterator[bytes]:
-        while True:
-            yield b"x" * 65_536
-
-    class Endless(httpx.AsyncBaseTransport):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            return httpx.Response(200, content=body)
-
-    body = endless()
-    async with httpx.AsyncClient(transport=Endless()) as mine:
-        assert (await failed(mine, "https://idp.example/token")).reason == "too_large"
-    await body.aclose()
-
-
 async def test_an_answer_that_a_mock_transport_streams_is_taken() -> None:
     async def parts() -> AsyncIterator[bytes]:
         yield OK[:5]
