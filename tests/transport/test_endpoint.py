@@ -120,7 +120,7 @@ async def test_no_redirect_is_followed_even_where_the_client_would(status: int) 
 async def test_a_redirect_to_nowhere_is_a_redirect_too(http: httpx.AsyncClient, location: str) -> None:
     async with raw_server(always(reply(302, b"", f"Location: {location}"))) as server:
         failure = await failed(http, f"{server.url}/token")
-    assert (failure.reason, failure.transient) in [("redirected", False), ("protocol", True)]
+    assert (failure.error, failure.reason, failure.transient) == (TokenEndpointError, "redirected", False)
 
 
 async def test_a_refused_connection_is_transient(http: httpx.AsyncClient, free_port: int) -> None:
