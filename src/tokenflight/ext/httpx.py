@@ -25,9 +25,11 @@ class _Source(Protocol):
 
     async def token(self) -> Token:
         """Return a usable token."""
+        ...
 
     async def renew(self, rejected: Token | None = None, *, origin: str | None = None) -> Token:
         """Return a token that is not *rejected*, which *origin* refused."""
+        ...
 
 
 class TokenUnavailable(TokenRequestError, httpx.RequestError):  # noqa: N818  # the name is the public contract
