@@ -1,4 +1,4 @@
-"""Ten thousand tasks at once: cold callers of one key, beside as many who wait for a bare event; and cancelling them."""
+"""Ten thousand tasks at once: cold callers of one key beside as many who wait for a bare event; and cancelling them."""
 
 from __future__ import annotations
 
