@@ -99,6 +99,9 @@ class Engine:
             if root.alive and not root.here:
                 raise ProviderClosedError("the provider runs in another loop: leave it in the loop that entered it")
             await root.stop(grace)
+        for flight in list(self.flights.values()):  # one that shields itself may outlast the grace; who waits must not
+            self._abandon(flight)
+            flight.land()
         for entry in self.entries:
             entry.pins = 0
         self.landing.end_all()
@@ -225,11 +228,17 @@ class Engine:
 
     def _begin_anew(self) -> None:
         """Drop what a root task left that died without a word: its loop was closed, or it was a parent process's."""
-        for key in self.flights:
-            if (entry := self.entries.find(key)) is not None:
-                entry.unsettle()
-        self.flights.clear()
+        for flight in list(self.flights.values()):
+            self._abandon(flight)
+        self.renewing.scheduler.reset()
         self.lanes.reset()
+
+    def _abandon(self, flight: Flight) -> None:
+        """Expect nothing of a flight any more: its outcome stays "closed", and it leaves nothing behind."""
+        flight.forgotten = True
+        self.flights.pop(flight.key, None)
+        if (entry := self.entries.find(flight.key)) is not None:
+            entry.unsettle()
 
 
 def as_it_is(error: BaseException, *, transient: bool = False) -> Failure:

@@ -86,9 +86,10 @@ class RootTask:
     async def stop(self, grace: float) -> None:
         """Cancel everything and wait for the end, *grace* seconds at most. Leaves a dead or foreign one alone."""
         self._stopped = True
-        if not self.alive or self._group is None:
+        if not self.alive or self._task is None:
             return
-        self._group.cancel_scope.cancel()
+        if self._group is not None:
+            self._group.cancel_scope.cancel()
         # Shielded, because whoever leaves in a cancelled scope must not leave tasks behind; bounded by the grace.
         with anyio.move_on_after(grace, shield=True):
             await self._ended.wait()

@@ -69,6 +69,10 @@ class Scheduler(Generic[T]):
         self._live -= bool(item.plan)
         item.plan = 0
 
+    def reset(self) -> None:
+        """Forget the task that ran it: its loop may be gone, and an event of a closed loop cannot be set."""
+        self._earlier = None
+
     async def run(self) -> None:
         """Work until cancelled; what raises is reported, and the work goes on."""
         while True:
