@@ -298,9 +298,8 @@ async def test_leaving_from_a_task_that_waits_for_a_token_itself() -> None:
     assert not isinstance(errors[0], TokenRequestError)
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_native_cancellation_of_leaving_leaves_no_task_behind(anyio_backend: str) -> None:
-    if anyio_backend == "trio":
-        pytest.skip("trio has no cancellation of a task but by scopes")
     at = house()
     at.endpoint.hang()
     before = asyncio.all_tasks()
