@@ -116,10 +116,18 @@ class State:
         self.entries.close(entry)
         self.hooks.emit(TokenEvicted(key=entry.key, reason=reason, live=live))
 
+    def abandon(self, flight: Flight) -> None:
+        """Expect nothing of a flight any more: it answers who joined it and leaves nothing behind."""
+        flight.forgotten = True
+        self.flights.pop(flight.key, None)
+        if (entry := self.entries.find(flight.key)) is not None:
+            entry.unsettle()
+            if entry.lane is not None:
+                entry.lane.end(entry.key)
+
     def begin_anew(self) -> None:
         """Drop what a root task left that died without a word: its loop was closed, or it was a parent process's."""
-        for key in self.flights:
-            if (entry := self.entries.find(key)) is not None:
-                entry.unsettle()
-        self.flights.clear()
+        for flight in list(self.flights.values()):
+            self.abandon(flight)
+        self.schedule.reset()
         self.lanes.reset()
