@@ -106,7 +106,7 @@ def test_a_closed_provider_is_a_failure_of_its_own() -> None:
 
 
 def test_an_exception_that_goes_to_the_caller_as_it_is_is_made_anew() -> None:
-    failure = Failure(reason="r", detail="d", copy=(KeyError, ("canary",)))
+    failure = Failure(reason="r", detail="d", prototype=KeyError("canary"))
 
     one, other = failure.exception(KEY), failure.exception(KEY)
 
@@ -114,6 +114,19 @@ def test_an_exception_that_goes_to_the_caller_as_it_is_is_made_anew() -> None:
     assert one.args == ("canary",)
     assert one is not other
     assert "canary" not in repr(failure)
+
+
+@pytest.mark.parametrize(
+    ("failure", "local"),
+    [
+        (Failure(reason="r", detail="d", error=ConfigurationError), True),
+        (Failure(reason="r", detail="d", prototype=AssertionError("unmocked")), True),
+        (Failure(reason="r", detail="d", prototype=KeyError("k")), False),
+        (REFUSED, False),
+    ],
+)
+def test_what_this_program_did_itself_can_be_told_from_what_the_world_did(failure: Failure, local: bool) -> None:
+    assert failure.local is local
 
 
 def test_held_back_callers_sent_nothing() -> None:

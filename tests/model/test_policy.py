@@ -24,11 +24,13 @@ from tokenflight.model.policy import (
     backoff_permanent,
     backoff_without,
     clamp,
+    count,
     judge,
     live,
     rejection_pause,
     rejection_window,
     retry_pause,
+    seconds,
     server_pause,
 )
 
@@ -334,3 +336,24 @@ def test_a_fresh_token_is_one_younger_than_a_tenth(length: float, window: float)
 @pytest.mark.parametrize(("shut", "pause"), [(1, 60.0), (2, 120.0), (4, 480.0), (5, 600.0), (99, 600.0)])
 def test_renewals_are_shut_for_one_to_ten_minutes(shut: int, pause: float) -> None:
     assert rejection_pause(shut) == pause
+
+
+@pytest.mark.parametrize(("value", "kept"), [(0, 0.0), (2.5, 2.5), (10, 10.0)])
+def test_a_length_of_time_is_taken_as_a_float(value: object, kept: float) -> None:
+    assert seconds("min_ttl", value) == kept
+
+
+@pytest.mark.parametrize("wrong", [-1, -0.1, math.inf, math.nan, True, "1", None, 10**400])
+def test_what_is_no_length_of_time_is_refused_by_its_name(wrong: object) -> None:
+    with pytest.raises(ConfigurationError, match=r"^min_ttl is a number of seconds: set it to 0 or more$"):
+        seconds("min_ttl", wrong)
+
+
+def test_a_count_is_taken_as_it_is() -> None:
+    assert count("max_keys", 3) == 3
+
+
+@pytest.mark.parametrize("wrong", [0, -1, True, 1.0, "1", None])
+def test_what_is_no_count_is_refused_by_its_name(wrong: object) -> None:
+    with pytest.raises(ConfigurationError, match=r"^max_keys is a whole number: set it to 1 or more$"):
+        count("max_keys", wrong)

@@ -146,14 +146,18 @@ class Asking:
             flight.leave()
         return flight.outcome
 
-    def _flight(self, entry: Entry) -> Flight | None:
-        """Return the flight in the air, if there is one. Raises ProviderClosedError where none could be joined."""
+    def require_open(self) -> None:
+        """Raise ProviderClosedError where nothing can be started: not entered, left, or in another loop."""
         if not self._state.open:
             raise ProviderClosedError(
                 "the provider runs in another loop: use one provider a loop, with one store if they should share tokens"
                 if self._state.entered
                 else "the provider is not entered: put `async with provider:` around whatever asks for tokens"
             )
+
+    def _flight(self, entry: Entry) -> Flight | None:
+        """Return the flight in the air, if there is one. Raises ProviderClosedError where none could be joined."""
+        self.require_open()
         return self._state.flights.get(entry.key)
 
     def _launch_bare(self, entry: Entry, now: float) -> Flight:

@@ -43,7 +43,7 @@ class Engine:
         state = self.state
         state.begin_anew()
         self._launching.mint = mint
-        state.root = RootTask(self._renewing.run, state.hooks.run, cleanup=cleanup)
+        state.root = RootTask(state.clock, self._renewing.run, state.hooks.run, cleanup=cleanup)
         for entry in state.entries:
             if entry.pins:
                 self.planning.keep_warm(entry)

@@ -158,8 +158,9 @@ class Landing:
         state = self._state
         due_at = now if entry.life is None or entry.left(now) <= 0 else entry.life.due_at
         entry.unsettle()
-        if now < due_at < math.inf:
-            state.schedule.plan(entry, max(due_at, entry.not_before))
+        if now < due_at:
+            if due_at < math.inf:
+                state.schedule.plan(entry, max(due_at, entry.not_before))
         elif entry.in_demand and state.open:
             brake = flight.refused or state.brake(entry, now, bare=entry.left(now) <= 0)
             self._planning.postpone(entry, brake or Brake(now + PAUSE, "backoff", CLOSED), now)

@@ -19,6 +19,8 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.lowlevel import current_token
 
+from tokenflight.model.clock import Clock
+
 logger = logging.getLogger(__name__)
 
 
@@ -28,7 +30,10 @@ class RootTask:
     *cleanup* runs last, in the root task, whatever ended it.
     """
 
-    def __init__(self, *services: Callable[[], Awaitable[None]], cleanup: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, clock: Clock, *services: Callable[[], Awaitable[None]], cleanup: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._clock = clock
         self._services = services
         self._cleanup = cleanup
         self._home = _here()
@@ -61,7 +66,7 @@ class RootTask:
 
     def _loop_closed(self) -> bool:
         """Tell whether its loop is gone without having ended it, which only asyncio's can be."""
-        closed = getattr(getattr(self._home, "native_token", None), "is_closed", None)
+        closed = getattr(getattr(self._home, "native_token", self._home), "is_closed", None)
         return bool(closed and closed())
 
     async def start(self, grace: float) -> None:
@@ -90,7 +95,8 @@ class RootTask:
             return
         self._group.cancel_scope.cancel()
         # Shielded, because whoever leaves in a cancelled scope must not leave tasks behind; bounded by the grace.
-        with anyio.move_on_after(grace, shield=True):
+        with self._clock.timeout_at(self._clock.now() + grace) as scope:
+            scope.shield = True
             await self._ended.wait()
 
     async def _main(self, grace: float) -> None:
@@ -106,7 +112,8 @@ class RootTask:
         finally:
             self._group = None
             try:
-                with anyio.move_on_after(grace, shield=True):
+                with self._clock.timeout_at(self._clock.now() + grace) as scope:
+                    scope.shield = True
                     await self._cleanup()
             except Exception as error:
                 logger.error("cleaning up after the provider raised %s", type(error).__name__)

@@ -28,13 +28,15 @@ ANY: Final = _Any.ANY
 
 Origins: TypeAlias = frozenset[str] | _Any
 """Allowed origins, normalised, or ANY."""
+OriginsArgument: TypeAlias = str | Iterable[str] | _Any | None
+"""Origins as they are typed: ANY, a URL, or several; None leaves them open."""
 
 
 def origin_of(url: str) -> str:
     """Return scheme, host and port of an http or https URL, lower-cased, a default port left out.
 
     Raises ConfigurationError for another scheme, for no host or one that two readers could read in two ways, and for
-    userinfo. A host outside ASCII is one of those: which name it stands for depends on the edition of the rules.
+    userinfo. A host in another script comes back in ASCII, as it travels.
     """
     if not isinstance(url, str):
         raise ConfigurationError(f"a URL is a str, not {type(url).__name__}: pass str(...) of it")
@@ -53,11 +55,20 @@ def origin_of(url: str) -> str:
 
 
 def _host(authority: str) -> str | None:
+    if not authority.isascii():
+        authority = _in_ascii(authority)
     match = _AUTHORITY.fullmatch(authority)
     if match is None:
         return None
     host = match["host"].lower()
     return f"[{ipaddress.IPv6Address(host[1:-1])}]" if host.startswith("[") else host
+
+
+def _in_ascii(authority: str) -> str:
+    """Spell an IDN as it travels; only a name that comes back as it went stands for one host in all editions."""
+    name, colon, port = authority.lower().partition(":")
+    coded = name.encode("idna")
+    return coded.decode("ascii") + colon + port if coded.decode("idna") == name else ""
 
 
 def origins(value: object) -> Origins:

@@ -213,9 +213,10 @@ def _doubled(base: float, times: int) -> float:
 
 def seconds(name: str, value: object) -> float:
     """Take an argument that is a length of time. Raises ConfigurationError for what is negative or no number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+    number = as_float(value)
+    if number is None or not 0.0 <= number < math.inf:
         raise ConfigurationError(f"{name} is a number of seconds: set it to 0 or more")
-    return float(value)
+    return number
 
 
 def count(name: str, value: object) -> int:

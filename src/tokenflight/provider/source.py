@@ -20,12 +20,14 @@ class TokenSource(Protocol):
 
     async def token(self) -> Token:
         """Return a usable token. Raises TokenFlightError where there is none."""
+        ...
 
     async def renew(self, rejected: Token | None = None, *, origin: str | None = None) -> Token:
         """Return another token than the one that the API at *origin* *rejected*; None: than the present one.
 
         Asked by many at once for one rejected token, it is renewed once. Raises TokenFlightError where it is not.
         """
+        ...
 
 
 class BoundSource:
@@ -64,7 +66,7 @@ class BoundSource:
 
     def accepted(self, token: Token, *, origin: str | None) -> None:
         """Say that the API at *origin* took a token that its refusal bore: it is a token like any other from now on."""
-        if self._entry.rejections is not None and self._entry.token is token:
+        if self._entry.rejections is not None:
             self._entry.rejections.accepted(origin)
 
     async def forget(self) -> bool:
