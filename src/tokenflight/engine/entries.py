@@ -45,6 +45,7 @@ class Entry:
         "pins",
         "plan",
         "refusals",
+        "refused_since",
         "rejections",
         "seen_at",
         "token",
@@ -71,6 +72,7 @@ class Entry:
         self.lane: Lane | None = None
         self.rejections: Rejections | None = None
         self.failures = self.refusals = 0
+        self.refused_since = math.inf
 
     @property
     def closed(self) -> bool:
@@ -97,6 +99,7 @@ class Entry:
         self.fresh_until = life.due_at
         self.used_at = NEVER
         self.failures = self.refusals = 0
+        self.refused_since = math.inf
         self.not_before = NEVER
         self.last = None
 
