@@ -6,7 +6,7 @@ import gzip
 import json
 from collections.abc import Callable, Collection, Mapping
 from http import HTTPStatus
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from attrs import evolve, field, frozen
 
@@ -19,25 +19,32 @@ class Call(Protocol):
     @property
     def request(self) -> Request:
         """Return the request as it came."""
+        ...
 
     async def pause(self, seconds: float) -> None:
         """Wait on the double's clock; raises AskerGoneError where the asker leaves meanwhile."""
+        ...
 
     async def vanish(self) -> None:
         """Wait until the asker has left, and raise AskerGoneError."""
+        ...
 
     def usual(self) -> Reply:
         """Do the double's ordinary business."""
+        ...
 
     def issue(self, how: Issue) -> Reply:
         """Issue a token; raises TypeError where the double is no token endpoint."""
+        ...
 
 
+@runtime_checkable
 class Act(Protocol):
     """One thing that a double can do."""
 
     async def perform(self, call: Call) -> Reply:
         """Answer *call*."""
+        ...
 
 
 @frozen
