@@ -175,3 +175,24 @@ def test_other_fields_are_kept_and_shown_by_name_only() -> None:
     assert repr(read) == (
         "Issued(Bearer ***, expires_in=60.0, scope='', extra=['id_token', 'restricted_to'], oddities=[])"
     )
+
+
+def test_a_name_that_repeats_a_secret_is_left_out_of_what_logs_show() -> None:
+    token, secret = "CNRY-token-1", "CNRY-secret-1"
+    fields = GOOD | {
+        "access_token": token,
+        "scope": f"a {token} b/{secret}",
+        secret: 1,
+        "kept": 2,
+        "refresh_token": "r",
+    }
+
+    read = read_issued(fields, requested=NONE, secrets=[secret])
+
+    assert isinstance(read, Issued)
+    assert (read.scope, read.extra) == ({"a"}, {"kept": 2})
+    assert read.oddities == ("a scope or a field is named like a secret",)
+
+
+def test_a_secret_of_a_few_letters_hides_no_name() -> None:
+    assert issued(scope="the scope", t=1).scope == {"the", "scope"}

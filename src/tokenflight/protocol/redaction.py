@@ -14,11 +14,11 @@ from urllib.parse import unquote, unquote_plus, unquote_to_bytes
 from tokenflight.model.secret import Secret
 
 MAX_TEXT: Final = 512
-_WINDOW: Final = 16 * 1024
+_WINDOW: Final = 4 * 1024
 _CUT: Final = 256
 _MARK_LENGTHS: Final = 8, 12
 _MASK: Final = "***"
-_RUN = re.compile(r"[A-Za-z0-9+/=_%.~-]{8,}")
+_RUN = re.compile(r"[A-Za-z0-9+/=_%.~-]{10,}")
 _JWT_START: Final = "eyJ"
 _MIN_JWT: Final = 20
 _URLSAFE: Final = str.maketrans("-_", "+/")

@@ -20,12 +20,14 @@ class TokenSource(Protocol):
 
     async def token(self) -> Token:
         """Return a usable token. Raises TokenFlightError where there is none."""
+        ...
 
     async def renew(self, rejected: Token | None = None, *, origin: str | None = None) -> Token:
         """Return another token than the one that the API at *origin* *rejected*; None: than the present one.
 
         Asked by many at once for one rejected token, it is renewed once. Raises TokenFlightError where it is not.
         """
+        ...
 
 
 class BoundSource:

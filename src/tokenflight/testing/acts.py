@@ -53,6 +53,7 @@ class AsUsual:
 
     async def perform(self, call: Call) -> Reply:
         """Answer *call*."""
+        ...
         return call.usual()
 
 
@@ -69,6 +70,7 @@ class Answer:
 
     async def perform(self, call: Call) -> Reply:
         """Answer *call*."""
+        ...
         return self.reply()
 
     def reply(self) -> Reply:
@@ -100,6 +102,7 @@ class Issue:
 
     async def perform(self, call: Call) -> Reply:
         """Answer *call*."""
+        ...
         return call.issue(self)
 
 
@@ -112,6 +115,7 @@ class Delay:
 
     async def perform(self, call: Call) -> Reply:
         """Answer *call*."""
+        ...
         await call.pause(self.seconds)
         return await self.then.perform(call)
 
@@ -125,6 +129,7 @@ class Straggle:
 
     async def perform(self, call: Call) -> Reply:
         """Answer *call*."""
+        ...
         reply = await self.then.perform(call)
         await call.pause(self.seconds)
         return reply
@@ -151,6 +156,7 @@ class Drip:
 
     async def perform(self, call: Call) -> Reply:
         """Answer *call*."""
+        ...
 
         async def pause() -> None:
             await call.pause(self.pause)
@@ -167,6 +173,7 @@ class Cut:
 
     async def perform(self, call: Call) -> Reply:
         """Answer *call*."""
+        ...
         return evolve(await self.then.perform(call), cut=self.at)
 
 
@@ -178,6 +185,7 @@ class Gzip:
 
     async def perform(self, call: Call) -> Reply:
         """Answer *call*."""
+        ...
         reply = await self.then.perform(call)
         return evolve(reply, body=gzip.compress(reply.body), headers=(*reply.headers, ("content-encoding", "gzip")))
 
@@ -219,6 +227,7 @@ class Raw:
 
     async def perform(self, call: Call) -> Reply:
         """Answer *call*."""
+        ...
         return Reply(raw=self.data)
 
 

@@ -126,7 +126,9 @@ class ScriptedDouble(ABC, Generic[E]):
 
 
 def _resolved(chosen: Script, entry: Entry) -> Act:
-    return chosen if isinstance(chosen, Act) else chosen(entry) or USUAL
+    if isinstance(chosen, Act):
+        return chosen
+    return chosen(entry) or USUAL
 
 
 @frozen
