@@ -1,9 +1,9 @@
 """Asking: what a caller gets, by the verdict on the held token.
 
-    fresh    the token, on the fast path of whoever holds the entry
-    due      the token; the first call after an idle stretch launches a flight and does not wait
-    urgent   the token, after a moment for the flight at most
-    expired  what the flight brings, or its error
+fresh    the token, on the fast path of whoever holds the entry
+due      the token; the first call after an idle stretch launches a flight and does not wait
+urgent   the token, after a moment for the flight at most
+expired  what the flight brings, or its error
 """
 
 from __future__ import annotations
@@ -146,14 +146,18 @@ class Asking:
             flight.leave()
         return flight.outcome
 
-    def _flight(self, entry: Entry) -> Flight | None:
-        """Return the flight in the air, if there is one. Raises ProviderClosedError where none could be joined."""
+    def require_open(self) -> None:
+        """Raise ProviderClosedError where nothing can be started: not entered, left, or in another loop."""
         if not self._state.open:
             raise ProviderClosedError(
                 "the provider runs in another loop: use one provider a loop, with one store if they should share tokens"
                 if self._state.entered
                 else "the provider is not entered: put `async with provider:` around whatever asks for tokens"
             )
+
+    def _flight(self, entry: Entry) -> Flight | None:
+        """Return the flight in the air, if there is one. Raises ProviderClosedError where none could be joined."""
+        self.require_open()
         return self._state.flights.get(entry.key)
 
     def _launch_bare(self, entry: Entry, now: float) -> Flight:

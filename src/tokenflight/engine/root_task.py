@@ -66,7 +66,7 @@ class RootTask:
 
     def _loop_closed(self) -> bool:
         """Tell whether its loop is gone without having ended it, which only asyncio's can be."""
-        closed = getattr(getattr(self._home, "native_token", None), "is_closed", None)
+        closed = getattr(getattr(self._home, "native_token", self._home), "is_closed", None)
         return bool(closed and closed())
 
     async def start(self, grace: float) -> None:

@@ -28,6 +28,8 @@ ANY: Final = _Any.ANY
 
 Origins: TypeAlias = frozenset[str] | _Any
 """Allowed origins, normalised, or ANY."""
+OriginsArgument: TypeAlias = str | Iterable[str] | _Any | None
+"""Origins as they are typed: ANY, a URL, or several; None leaves them open."""
 
 
 def origin_of(url: str) -> str:

@@ -1,6 +1,6 @@
 """Mint: the only way to a token.
 
-    find the client ─► board its lane ─► look in the store ─► [ place ─► build ─► send ─► parse ─► weigh ]… ─► save
+find the client ─► board its lane ─► look in the store ─► [ place ─► build ─► send ─► parse ─► weigh ]… ─► save
 """
 
 from __future__ import annotations

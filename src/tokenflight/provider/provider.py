@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -12,6 +12,7 @@ from tokenflight.engine.hooks import Hook
 from tokenflight.errors import ConfigurationError, WarmUpError
 from tokenflight.model.clock import Clock
 from tokenflight.model.key import Audience, Subject, TokenKey, as_audience, as_scope, as_subject
+from tokenflight.model.origin import OriginsArgument
 from tokenflight.model.policy import RefreshPolicy, RetryPolicy, count, seconds
 from tokenflight.model.status import EndpointHealth, KeyStatus
 from tokenflight.model.token import Token
@@ -125,8 +126,9 @@ class TokenProvider:
             if now < entry.fresh_until and not min_ttl:
                 entry.used_at = now
                 return entry.token  # type: ignore[return-value]  # below fresh_until there is one
-        entry = self._engine.state.entry(self._keys.key((client, subject, audience, scope)))
-        self._keys.remember((client, subject, audience, scope), entry)
+        if entry is None or entry.closed:
+            entry = self._engine.state.entry(self._keys.key((client, subject, audience, scope)))
+            self._keys.remember((client, subject, audience, scope), entry)
         return await self._engine.asking.token(entry, seconds("min_ttl", min_ttl))
 
     def source(
@@ -158,7 +160,7 @@ class TokenProvider:
         audience: Audience | str | None = None,
         scope: Scope | None = None,
         min_ttl: float = 0.0,
-        origins: Any = None,
+        origins: OriginsArgument = None,
         retry_unauthorized: bool = True,
     ) -> TokenAuth:
         """Return an `httpx.Auth` that puts the key's token on requests to *origins* and heals a 401 once.
@@ -214,6 +216,7 @@ class TokenProvider:
 
         *strict*: WarmUpError where one is without a usable token by then; its `failed` names them. Flights go on.
         """
+        self._engine.asking.require_open()
         keys = [source.key for source in sources] or [entry.key for entry in self._engine.state.entries if entry.pins]
         until = self._now() + seconds("timeout", timeout)
         with self._clock.timeout_at(until):

@@ -66,7 +66,7 @@ class BoundSource:
 
     def accepted(self, token: Token, *, origin: str | None) -> None:
         """Say that the API at *origin* took a token that its refusal bore: it is a token like any other from now on."""
-        if self._entry.rejections is not None and self._entry.token is token:
+        if self._entry.rejections is not None:
             self._entry.rejections.accepted(origin)
 
     async def forget(self) -> bool:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final, TypeVar
 
+import anyio.lowlevel
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, stop_never
 
@@ -110,10 +111,13 @@ async def drive(attempt: Callable[[], Awaitable[T]], *, pause: Callable[[T], flo
 
 
 class _Connecting:
-    """Follow a connection that is being made, to close it where its maker is cancelled.
+    """Follow a connection that is being made, so that none is left behind where its maker is cancelled.
 
-    httpcore closes a socket when TLS fails on it, not when TLS is cancelled on it, and asyncio's selector would keep it
-    open for as long as the server does. Called by httpcore as its `trace`; other transports do not call it.
+    httpcore closes a socket when TLS fails on it, not when TLS is cancelled on it: asyncio would keep it open for as
+    long as the server does. And a connection whose maker is cancelled between its last step and its first
+    request stays in httpcore's pool as new for ever; beyond twenty of these no idle one is kept. So a cancellation is
+    let in at the end of each step, where httpcore still counts the connection as failed.
+    Called by httpcore as its `trace`; other transports do not call it.
     """
 
     __slots__ = ("_loose", "_stream")
@@ -127,6 +131,8 @@ class _Connecting:
         if step in {"connect_tcp", "connect_unix_socket", "start_tls"}:
             self._stream = info.get("return_value", self._stream)
             self._loose = True
+            if event.endswith(".complete"):
+                await anyio.lowlevel.checkpoint_if_cancelled()
         elif step == "send_request_headers":
             self._loose = False
 
