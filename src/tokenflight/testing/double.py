@@ -126,9 +126,7 @@ class ScriptedDouble(ABC, Generic[E]):
 
 
 def _resolved(chosen: Script, entry: Entry) -> Act:
-    if isinstance(chosen, Act):
-        return chosen
-    return chosen(entry) or USUAL
+    return chosen if isinstance(chosen, Act) else chosen(entry) or USUAL
 
 
 @frozen
