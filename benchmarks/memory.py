@@ -75,7 +75,7 @@ async def _ask(tokens: TokenProvider, numbers: Iterable[int]) -> None:
 async def _idle(keys: int, seconds: float) -> list[Figure]:
     """Measure the processor time of a stretch in which nobody asks.
 
-    *none falls due*: tokens of one age, none of which falls due in it. *some all the time*: tokens whose due moments are spread over their
+    *none falls due*: tokens of one age. *some all the time*: tokens whose due moments are spread over their
     whole lifetime, so that its share of them comes up in the stretch and lapses.
     """
     figures = []
