@@ -133,7 +133,8 @@ class Asking:
                 engine.renewing.postpone(entry, brake, now)
 
     async def _wait(self, flight: Flight) -> Minted | Failure:
-        if AIRBORNE.get() is flight:
+        mine = AIRBORNE.get()
+        if mine is not None and flight.depends_on(mine):
             raise ConfigurationError(
                 f"{flight.key!r} is asked for by what is to bring it: ask a provider of its own there"
             )
