@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 import httpx
 import pytest
+from anyio.lowlevel import checkpoint
 from tests.kit.house import client_of, engine_of, house, real_house
 
 from tokenflight import ConfigurationError, ProviderClosedError, Token, TokenProvider
@@ -24,6 +25,11 @@ def fetching(provider: TokenProvider, audience: str = "orders") -> Callable[[], 
             return await provider.token(audience=audience)
 
     return fetch
+
+
+async def seen(endpoint: FakeTokenEndpoint, requests: int) -> None:
+    while len(endpoint.ledger) < requests:
+        await checkpoint()
 
 
 def test_a_hundred_asyncio_runs_on_one_provider_are_one_request() -> None:
@@ -121,8 +127,7 @@ def test_asyncio_run_is_cancelled_while_a_flight_is_in_the_air() -> None:
 
     async def cancelled() -> None:
         task = asyncio.ensure_future(go())
-        while not endpoint.ledger.entries:
-            await asyncio.sleep(0)
+        await seen(endpoint, 1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -144,14 +149,13 @@ def test_a_loop_that_ends_without_leaving_is_survived(backend: str) -> None:
         token = await provider.token(audience="orders")
         endpoint.hang()
         provider.source(audience="other", keep_warm=True)
-        while len(endpoint.ledger) < 2:
-            await anyio.sleep(0)
+        await seen(endpoint, 2)
         return token
 
     token = anyio.run(never_left, backend=backend)
     endpoint.up()
     assert not engine_of(provider).entered
-    with pytest.warns(ResourceWarning, match="entered and never left"):
+    with pytest.warns(ResourceWarning, match="entered and never left"):  # noqa: PT031 - whichever comes first
         assert anyio.run(fetching(provider), backend=backend) is token
         gc.collect()
     assert anyio.run(fetching(provider, "other"), backend=backend).access_token
@@ -168,8 +172,7 @@ def test_a_loop_that_was_closed_under_its_tasks_is_survived() -> None:
         endpoint.hang()
         for number in range(25):
             asyncio.ensure_future(provider.token(audience=f"other-{number}")).add_done_callback(lambda _: None)
-        while len(endpoint.ledger) < 21:
-            await asyncio.sleep(0)
+        await seen(endpoint, 21)
         return token
 
     token = loop.run_until_complete(never_left())
