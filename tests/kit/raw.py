@@ -83,12 +83,22 @@ async def reset(stream: Stream) -> None:
     await stream.aclose()
 
 
+class _Listener(TLSListener):
+    """Shake hands, and let go without a word of those who leave in the middle."""
+
+    @staticmethod
+    async def handle_handshake_error(exc: BaseException, stream: anyio.abc.AnyByteStream) -> None:
+        await anyio.aclose_forcefully(stream)
+        if not isinstance(exc, Exception):
+            raise exc
+
+
 @asynccontextmanager
 async def raw_server(answer: Answer, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawServer]:
     """Serve until the block ends; connections are kept alive unless *answer* closes its stream."""
     plain = await anyio.create_tcp_listener(local_host="127.0.0.1")
     port = plain.extra(anyio.abc.SocketAttribute.local_port)
-    listener = plain if tls is None else TLSListener(plain, tls, standard_compatible=False)
+    listener = plain if tls is None else _Listener(plain, tls, standard_compatible=False)
     server = RawServer(url=f"{'https' if tls else 'http'}://127.0.0.1:{port}", port=port)
 
     async def serve(stream: Stream) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import string
 import time
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tokenflight.protocol.challenges import MAX_LENGTH, Challenge, challenges
@@ -98,6 +99,7 @@ def quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+@settings(max_examples=1_000, deadline=None)
 @given(WRITTEN)
 def test_what_is_written_by_the_book_reads_the_same(written: list[tuple[str, dict[str, str]]]) -> None:
     text = ", ".join(
@@ -108,12 +110,21 @@ def test_what_is_written_by_the_book_reads_the_same(written: list[tuple[str, dic
         assert read(text) == [(scheme.lower(), found) for scheme, found in written]
 
 
+@settings(max_examples=1_000, deadline=None)
 @given(st.lists(st.text(st.sampled_from('Bearer ,;="\\\t\r\n\0éß\ud800err') | st.characters()), max_size=5))
 @example(['"\\'])
 def test_no_text_raises(values: list[str]) -> None:
     for challenge in challenges(values):
         assert challenge.scheme
         assert all(isinstance(value, str) for value in challenge.parameters.values())
+
+
+@pytest.mark.long
+def test_no_text_of_a_million_raises() -> None:
+    draw = random.Random(20)  # seeded: the same million each time
+    pieces = ["Bearer", "DPoP", "error", "realm", "=", '"', "\\", ",", ";", " ", "\t", "abc==", "\0", "é", "\ud800"]
+    for _ in range(1_000_000):
+        challenges(["".join(draw.choices(pieces, k=draw.randrange(24)))])
 
 
 @pytest.mark.parametrize(

@@ -148,10 +148,9 @@ async def test_leaving_ends_what_still_hangs(endpoint: FakeTokenEndpoint) -> Non
             await http.post(url, data=FORM)
 
     endpoint.always(hang)
-    async with httpx.AsyncClient() as http, anyio.create_task_group() as tasks:
-        async with endpoint.serve() as url:
-            tasks.start_soon(ask, http, url)
-            await arrived.wait()
+    async with httpx.AsyncClient() as http, anyio.create_task_group() as tasks, endpoint.serve() as url:
+        tasks.start_soon(ask, http, url)
+        await arrived.wait()
     assert endpoint.ledger.in_flight == 0
 
 

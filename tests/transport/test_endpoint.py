@@ -25,6 +25,7 @@ from tokenflight.errors import (
 )
 from tokenflight.model.failure import Failure
 from tokenflight.protocol.wire import TokenAnswer, TokenRequest
+from tokenflight.transport import endpoint
 from tokenflight.transport.clock import SystemClock
 from tokenflight.transport.endpoint import MAX_ANSWER, checked_client, drive, send, token_client
 
@@ -119,7 +120,7 @@ async def test_no_redirect_is_followed_even_where_the_client_would(status: int) 
 async def test_a_redirect_to_nowhere_is_a_redirect_too(http: httpx.AsyncClient, location: str) -> None:
     async with raw_server(always(reply(302, b"", f"Location: {location}"))) as server:
         failure = await failed(http, f"{server.url}/token")
-    assert (failure.reason, failure.transient) in [("redirected", False), ("protocol", True)]
+    assert (failure.error, failure.reason, failure.transient) == (TokenEndpointError, "redirected", False)
 
 
 async def test_a_refused_connection_is_transient(http: httpx.AsyncClient, free_port: int) -> None:
@@ -408,6 +409,21 @@ async def test_an_answer_of_a_mock_transport_obeys_the_same_limit(size: int, rea
     assert getattr(outcome, "reason", None) == reason
 
 
+async def test_a_transport_that_sends_twice_sends_the_form_twice() -> None:
+    bodies = list[bytes]()
+
+    class Again(httpx.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            assert isinstance(request.stream, httpx.AsyncByteStream)
+            for _ in range(2):
+                bodies.append(b"".join([part async for part in request.stream]))
+            return httpx.Response(200, content=OK)
+
+    async with httpx.AsyncClient(transport=Again()) as mine:
+        await answered(mine, "https://idp.example/token")
+    assert bodies == [FORM, FORM]
+
+
 async def test_an_answer_that_a_mock_transport_streams_is_taken() -> None:
     async def parts() -> AsyncIterator[bytes]:
         yield OK[:5]
@@ -451,6 +467,7 @@ def raising(error: Exception) -> httpx.AsyncClient:
         (KeyError(CANARY), "transport", True),
         (ExceptionGroup(CANARY, [ValueError(CANARY)]), "transport", True),
         (TimeoutError(CANARY), "timeout", True),
+        (ConnectionResetError(CANARY), "reset", True),
     ],
 )
 async def test_whatever_a_transport_raises_becomes_a_value_that_says_nothing_of_it(
@@ -527,6 +544,50 @@ async def test_cancelled_exchanges_leave_no_socket_and_good_ones_follow(http: ht
             await answered(http, server.url)
         gc.collect()
         assert sockets() <= before + 4
+
+
+async def test_connections_whose_making_was_cancelled_leave_neither_sockets_nor_places_in_the_pool() -> None:
+    authority, context = trustme.CA(), ssl.create_default_context()
+    authority.configure_trust(context)
+    tls = server_tls("127.0.0.1", authority)
+    async with raw_server(always(reply(200, OK)), tls=tls) as server, httpx.AsyncClient(verify=context) as mine:
+        await answered(mine, server.url)
+        before = sockets()
+        for batch in range(20):
+            async with anyio.create_task_group() as group:
+                for place in range(10):
+                    group.start_soon(exchange, mine, server.url, 0.002 * ((7 * place + batch) % 25))
+        await answered(mine, server.url)
+        pool = mine._transport._pool  # type: ignore[attr-defined]  # there is no other way to see its places
+        assert all(connection.is_idle() for connection in pool.connections), pool.connections
+        assert sockets() <= before + 2 * len(pool.connections)
+
+
+async def test_a_connection_that_is_complete_too_late_is_given_up_where_httpcore_notices(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, step = list[str](), endpoint._Connecting.__call__
+
+    async def late(self: Any, event: str, info: dict[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            scope.cancel()
+        await step(self, event, info)
+        closed.append(event)
+
+    monkeypatch.setattr(endpoint._Connecting, "__call__", late)
+    async with raw_server(always(reply(200, OK))) as server:
+        with anyio.CancelScope() as scope:
+            await exchange(http, server.url)
+        assert scope.cancelled_caught
+        assert closed == ["connection.connect_tcp.started"]
+        assert http._transport._pool.connections == []  # type: ignore[attr-defined]  # see above
+
+
+async def test_causes_that_go_in_circles_are_followed_once() -> None:
+    first, second = httpx.ConnectError("a"), OSError("b")
+    first.__cause__, second.__cause__ = second, first
+    async with raising(first) as mine:
+        assert (await failed(mine, "https://idp.example/token")).reason == "connect"
 
 
 async def test_a_caller_that_goes_away_takes_its_connection_along(http: httpx.AsyncClient) -> None:

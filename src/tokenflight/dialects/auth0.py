@@ -48,7 +48,7 @@ def client(
         )
     tenant = f"https://{domain.lower()}"
     defaults: dict[str, Any] = {"issuer": f"{tenant}/", "dialect": DIALECT}
-    if fields.get("token_endpoint") is None:
+    if "token_endpoint" not in fields:
         defaults |= {"token_endpoint": f"{tenant}/oauth/token", "endpoints": _endpoints(tenant)}
     proof = one_authentication(client_secret, authentication)
     return OAuthClient(client_id=client_id, authentication=proof, **{**defaults, **fields})

@@ -50,7 +50,7 @@ def client(
             f"Box takes the secret in the body and refuses {proof.method}: give client_secret, or ClientSecretPost(...)"
         )
     defaults: dict[str, Any] = {"dialect": DIALECT}
-    if fields.get("token_endpoint") is None:
+    if "token_endpoint" not in fields:
         defaults |= {"token_endpoint": TOKEN_ENDPOINT, "endpoints": ENDPOINTS}
     return OAuthClient(client_id=client_id, authentication=proof, **{**defaults, **fields})
 

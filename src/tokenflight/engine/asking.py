@@ -8,18 +8,18 @@ expired  what the flight brings, or its error
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tokenflight.engine.entries import Entry
 from tokenflight.engine.flight import AIRBORNE, Flight, Minted
 from tokenflight.engine.health import Brake
+from tokenflight.engine.launching import Launching
+from tokenflight.engine.planning import Planning
+from tokenflight.engine.state import State
 from tokenflight.errors import ConfigurationError, ProviderClosedError, TokenFlightError, TokenRequestError
 from tokenflight.model.events import RenewalRefused, TokenRejected, TokenUrgent, Trigger
 from tokenflight.model.failure import Failure
 from tokenflight.model.token import Token
-
-if TYPE_CHECKING:
-    from tokenflight.engine.engine import Engine
 
 URGENT_WAIT: Final = 1.0
 
@@ -27,12 +27,14 @@ URGENT_WAIT: Final = 1.0
 class Asking:
     """Answers callers, from what is held or by joining and launching flights."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, state: State, planning: Planning, launching: Launching) -> None:
+        self._state = state
+        self._planning = planning
+        self._launching = launching
 
     async def token(self, entry: Entry, min_ttl: float) -> Token:
         """Return a usable token; see the table above. Raises the flight's error where there is none."""
-        now = self._engine.clock.now()
+        now = self._state.clock.now()
         left, life, token = entry.left(now), entry.life, entry.token
         if token is None or life is None or left <= 0:
             return await self._bare(entry)
@@ -50,7 +52,7 @@ class Asking:
 
         Raises TokenRequestError where that is held back (`reason` "held_back") or shut (`reason` "rejected").
         """
-        now = self._engine.clock.now()
+        now = self._state.clock.now()
         held = entry.token
         if held is None or entry.left(now) <= 0:
             return await self._bare(entry)
@@ -67,7 +69,7 @@ class Asking:
 
     def reject(self, entry: Entry, rejected: Token, origin: str | None) -> None:
         """Launch the renewal that `renew` would, and wait for nothing; a refusal is an event."""
-        now = self._engine.clock.now()
+        now = self._state.clock.now()
         held = entry.token
         if held is None or entry.left(now) <= 0 or rejected.header != held.header:
             return
@@ -79,58 +81,58 @@ class Asking:
 
     async def _bare(self, entry: Entry) -> Token:
         """Wait for the flight of a key without a usable token."""
-        engine = self._engine
+        state = self._state
         if entry.closed:
-            entry = engine.entry(entry.key)
-        now = engine.clock.now()
+            entry = state.entry(entry.key)
+        now = state.clock.now()
         entry.seen_at = now
         outcome = await self._wait(self._flight(entry) or self._launch_bare(entry, now))
         if isinstance(outcome, Minted):
             return outcome.token
-        if entry.token is not None and entry.left(engine.clock.now()) > 0:
+        if entry.token is not None and entry.left(state.clock.now()) > 0:
             return entry.token
         raise self._error(entry, outcome)
 
     async def _longer(self, entry: Entry, token: Token, now: float) -> Token:
         """Wait for one flight that may bring a token with more left; else the held one, while it lives."""
-        engine = self._engine
-        flight = engine.flights.get(entry.key)
-        if not engine.open or (flight is None and engine.brake(entry, now, bare=False) is not None):
+        state = self._state
+        flight = state.flights.get(entry.key)
+        if not state.open or (flight is None and state.brake(entry, now, bare=False) is not None):
             return token
-        outcome = await self._wait(flight or engine.launch(entry, "min_ttl"))
+        outcome = await self._wait(flight or self._launching.launch(entry, "min_ttl"))
         if isinstance(outcome, Minted):
             return outcome.token
-        if entry.left(engine.clock.now()) > 0:
+        if entry.left(state.clock.now()) > 0:
             return entry.token or token
         raise self._error(entry, outcome)
 
     async def _urgent(self, entry: Entry, token: Token, now: float) -> Token:
         """Give the flight until it has been up for 1 s, or a quarter of what is left; then hand out what is held."""
-        engine = self._engine
-        flight = engine.flights.get(entry.key)
-        if not engine.open or (flight is None and engine.brake(entry, now, bare=False) is not None):
+        state = self._state
+        flight = state.flights.get(entry.key)
+        if not state.open or (flight is None and state.brake(entry, now, bare=False) is not None):
             return token
-        flight = flight or engine.launch(entry, "due")
+        flight = flight or self._launching.launch(entry, "due")
         left = entry.left(now)
         until = min(flight.launched_at + URGENT_WAIT, now + left / 4)
         if until > now:
-            engine.hooks.emit(TokenUrgent(key=entry.key, left=left))
-            await flight.wait_until(until, engine.clock)
-        if entry.token is not None and entry.left(engine.clock.now()) > 0:
+            state.hooks.emit(TokenUrgent(key=entry.key, left=left))
+            await flight.wait_until(until, state.clock)
+        if entry.token is not None and entry.left(state.clock.now()) > 0:
             return entry.token
         return await self._bare(entry)
 
     def _due(self, entry: Entry, now: float) -> None:
         """See that a renewal is in the air or planned; from then on callers stay on the fast path until urgent."""
-        engine = self._engine
-        if entry.key in engine.flights or entry.plan:
+        state = self._state
+        if entry.key in state.flights or entry.plan:
             entry.settle()
-        elif engine.open:
-            brake = engine.brake(entry, now, bare=False)
+        elif state.open:
+            brake = state.brake(entry, now, bare=False)
             if brake is None:
-                engine.launch(entry, "due")
+                self._launching.launch(entry, "due")
             else:
-                engine.renewing.postpone(entry, brake, now)
+                self._planning.postpone(entry, brake, now)
 
     async def _wait(self, flight: Flight) -> Minted | Failure:
         mine = AIRBORNE.get()
@@ -145,38 +147,42 @@ class Asking:
             flight.leave()
         return flight.outcome
 
-    def _flight(self, entry: Entry) -> Flight | None:
-        """Return the flight in the air, if there is one. Raises ProviderClosedError where none could be joined."""
-        if not self._engine.open:
+    def require_open(self) -> None:
+        """Raise ProviderClosedError where nothing can be started: not entered, left, or in another loop."""
+        if not self._state.open:
             raise ProviderClosedError(
                 "the provider runs in another loop: use one provider a loop, with one store if they should share tokens"
-                if self._engine.entered
+                if self._state.entered
                 else "the provider is not entered: put `async with provider:` around whatever asks for tokens"
             )
-        return self._engine.flights.get(entry.key)
+
+    def _flight(self, entry: Entry) -> Flight | None:
+        """Return the flight in the air, if there is one. Raises ProviderClosedError where none could be joined."""
+        self.require_open()
+        return self._state.flights.get(entry.key)
 
     def _launch_bare(self, entry: Entry, now: float) -> Flight:
-        engine = self._engine
-        brake = engine.brake(entry, now, bare=True)
+        state = self._state
+        brake = state.brake(entry, now, bare=True)
         if brake is None:
-            return engine.launch(entry, "call")
+            return self._launching.launch(entry, "call")
         if self._may_look(entry, brake, now):
-            return engine.launch(entry, "look")
-        engine.renewing.want(entry)
+            return self._launching.launch(entry, "look")
+        self._planning.want(entry)
         raise brake.last.held_back().exception(entry.key, retry_after=brake.until - now)
 
     def _launch_rejection(self, entry: Entry, held: Token, origin: str | None, now: float) -> Flight:
-        engine = self._engine
+        state = self._state
         age = None if entry.life is None else now - entry.life.sent_at
-        engine.hooks.emit(TokenRejected(key=entry.key, origin=origin, age=age))
+        state.hooks.emit(TokenRejected(key=entry.key, origin=origin, age=age))
         shut = None if entry.rejections is None else entry.rejections.shut_until(origin, now)
         if shut is not None:
             raise self._refused(entry, origin, "rejected", shut - now)
-        brake = engine.brake(entry, now, bare=True)
+        brake = state.brake(entry, now, bare=True)
         if brake is None or self._may_look(entry, brake, now):
             trigger: Trigger = "rejection" if brake is None else "look"
-            return engine.launch(entry, trigger, rejected=held, origin=origin)
-        engine.renewing.want(entry)
+            return self._launching.launch(entry, trigger, rejected=held, origin=origin)
+        self._planning.want(entry)
         raise self._refused(entry, origin, "held_back", brake.until - now)
 
     def _may_look(self, entry: Entry, brake: Brake, now: float) -> bool:
@@ -185,7 +191,7 @@ class Asking:
         return refused and entry.lane is not None and entry.lane.may_look(now)
 
     def _refused(self, entry: Entry, origin: str | None, reason: str, retry_after: float) -> TokenRequestError:
-        self._engine.hooks.emit(RenewalRefused(key=entry.key, origin=origin, reason=reason))
+        self._state.hooks.emit(RenewalRefused(key=entry.key, origin=origin, reason=reason))
         what = (
             "the API keeps refusing fresh tokens" if reason == "rejected" else "its token endpoint cannot be asked now"
         )
@@ -200,6 +206,6 @@ class Asking:
 
     def _error(self, entry: Entry, failure: Failure) -> BaseException:
         """Make the caller's own exception; its `retry_after` says when the key may be asked for again."""
-        now = self._engine.clock.now()
-        brake = self._engine.brake(entry, now, bare=True)
+        now = self._state.clock.now()
+        brake = self._state.brake(entry, now, bare=True)
         return failure.exception(entry.key, retry_after=None if brake is None else brake.until - now)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from tokenflight.engine.entries import Entry
 from tokenflight.engine.flight import Flight, Minted
 from tokenflight.engine.health import Brake
+from tokenflight.engine.planning import SPREAD, Planning
 from tokenflight.engine.rejections import Rejections
+from tokenflight.engine.state import State
 from tokenflight.model.events import AnswerOdd, ClientHeldBack, FlightFailed, TokenLanded
 from tokenflight.model.failure import CLOSED, Failure
 from tokenflight.model.key import TokenKey
 from tokenflight.model.policy import Life, backoff_alive, backoff_permanent, backoff_without, live
-
-if TYPE_CHECKING:
-    from tokenflight.engine.engine import Engine
 
 PAUSE: Final = 1.0
 
@@ -33,16 +32,17 @@ class Watcher(Protocol):
 class Landing:
     """Lands flights; also keeps who watches which key."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, state: State, planning: Planning) -> None:
+        self._state = state
+        self._planning = planning
         self._watchers: dict[TokenKey, set[Watcher]] = {}
 
     def land(self, flight: Flight) -> None:
         """Take a flight out of the air, by identity, and let its outcome take effect before anybody wakes."""
-        engine = self._engine
-        if engine.flights.get(flight.key) is flight:
-            del engine.flights[flight.key]
-        entry = engine.entries.find(flight.key)
+        state = self._state
+        if state.flights.get(flight.key) is flight:
+            del state.flights[flight.key]
+        entry = state.entries.find(flight.key)
         if entry is not None and not flight.forgotten:
             if entry.lane is not None:
                 entry.lane.end(flight.key)
@@ -52,8 +52,8 @@ class Landing:
                 entry.unsettle()
             else:
                 self._fail(entry, flight, flight.outcome)
-            if engine.entries.too_many():
-                engine.make_room(spare=entry)
+            if state.entries.too_many():
+                state.make_room(spare=entry)
         flight.land()
 
     def weigh(self, flight: Flight, minted: Minted) -> str | None:
@@ -61,7 +61,7 @@ class Landing:
 
         The held token come again is no gain, but where the endpoint gives it a later end that end is believed.
         """
-        now, entry = self._engine.clock.now(), self._engine.entries.find(flight.key)
+        now, entry = self._state.clock.now(), self._state.entries.find(flight.key)
         life = self.life(minted)
         if life.expires_at <= now:
             return "it was past its end on arrival"
@@ -98,7 +98,7 @@ class Landing:
             self.end(key)
 
     def _hold(self, entry: Entry, flight: Flight, minted: Minted) -> None:
-        engine, now = self._engine, self._engine.clock.now()
+        state, now = self._state, self._state.clock.now()
         life = self.life(minted)
         entry.hold(minted.token, life)
         if flight.rejects:
@@ -107,12 +107,12 @@ class Landing:
         if entry.lane is not None and minted.attempts:
             entry.lane.succeeded(minted.fingerprint, now)
         if (minted.refresh.proactive or entry.pins) and life.due_at < math.inf:
-            engine.renewing.scheduler.plan(entry, max(life.due_at, life.paced_until))
+            state.schedule.plan(entry, max(life.due_at, life.paced_until))
         for watcher in self._watchers.get(entry.key, ()):
             watcher.landed()
         for oddity in minted.oddities:
-            engine.hooks.emit(AnswerOdd(key=entry.key, oddity=oddity))
-        engine.hooks.emit(
+            state.hooks.emit(AnswerOdd(key=entry.key, oddity=oddity))
+        state.hooks.emit(
             TokenLanded(
                 key=entry.key,
                 trigger=flight.trigger,
@@ -124,13 +124,13 @@ class Landing:
         )
 
     def _fail(self, entry: Entry, flight: Flight, failure: Failure) -> None:
-        engine, now = self._engine, self._engine.clock.now()
+        state, now = self._state, self._state.clock.now()
         alive = entry.left(now) > 0
         if flight.refused is None and not (failure.local and not alive):
             self._hold_back(entry, flight, failure, now)
         if alive or entry.pins:
             self._plan_again(entry, flight, now)
-        engine.hooks.emit(
+        state.hooks.emit(
             FlightFailed(
                 key=entry.key,
                 trigger=flight.trigger,
@@ -148,25 +148,26 @@ class Landing:
             minted.refresh,
             sent_at=minted.sent_at,
             lifetime=minted.lifetime,
-            draw=self._engine.clock.uniform,
+            draw=self._state.clock.uniform,
             refresh_in=minted.refresh_in,
             default_lifetime=minted.default_lifetime,
         )
 
     def _plan_again(self, entry: Entry, flight: Flight, now: float) -> None:
         """Plan the next try: when the token is due and nothing holds it back; nobody in demand of it, none."""
-        engine = self._engine
+        state = self._state
         due_at = now if entry.life is None or entry.left(now) <= 0 else entry.life.due_at
         entry.unsettle()
-        if now < due_at < math.inf:
-            engine.renewing.scheduler.plan(entry, max(due_at, entry.not_before))
-        elif entry.in_demand and engine.open:
-            brake = flight.refused or engine.brake(entry, now, bare=entry.left(now) <= 0)
-            engine.renewing.postpone(entry, brake or Brake(now + PAUSE, "backoff", CLOSED), now)
+        if now < due_at:
+            if due_at < math.inf:
+                state.schedule.plan(entry, max(due_at, entry.not_before))
+        elif entry.in_demand and state.open:
+            brake = flight.refused or state.brake(entry, now, bare=entry.left(now) <= 0)
+            self._planning.postpone(entry, brake or Brake(now + PAUSE, "backoff", CLOSED), now)
 
     def _hold_back(self, entry: Entry, flight: Flight, failure: Failure, now: float) -> None:
         """Set the key's own brake, or its client's."""
-        draw, left = self._engine.clock.uniform, entry.left(now)
+        draw, left = self._state.clock.uniform, entry.left(now)
         entry.failures += 1
         entry.last = failure
         if not failure.transient and not failure.local:
@@ -177,16 +178,18 @@ class Landing:
             entry.not_before = now + pause
         else:
             entry.brake = "failed"
-            entry.not_before = now + backoff_without(entry.failures, self._engine.retry, draw)
+            entry.not_before = now + backoff_without(entry.failures, self._state.retry, draw)
 
     def _refuse(self, entry: Entry, flight: Flight, failure: Failure, now: float) -> None:
-        draw, lane = self._engine.clock.uniform, entry.lane
+        draw, lane = self._state.clock.uniform, entry.lane
         held = None
         if lane is not None:
             lane.refuse(flight.fingerprint)
-            held = lane.widen(failure, flight.fingerprint, now, draw)
+            entry.refused_since = min(entry.refused_since, now)
+            held = lane.widen(failure, now, draw, since=entry.refused_since)
         if lane is not None and held is not None:
-            self._engine.hooks.emit(ClientHeldBack(endpoint=lane.health.label, client=lane.client, held=held))
+            self._state.hooks.emit(ClientHeldBack(endpoint=lane.health.label, client=lane.client, held=held))
+            entry.brake, entry.not_before = "client", now + held + SPREAD  # let another key be the one that tries
             return
         entry.refusals += 1
         entry.brake = "permanent"

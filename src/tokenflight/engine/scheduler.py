@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -28,19 +28,15 @@ T = TypeVar("T", bound=Plannable)
 
 
 class Scheduler(Generic[T]):
-    """Call *due* with each item when its time has come.
+    """Keep what is planned, and work through it.
 
     An item has one plan; a new one replaces it, and the stale one is skipped by its number when it comes up. The task
     sleeps at most 30 s at a time, so that a clock that ran on through a suspend is noticed; what came due in one is
-    handed to *due* with `resumed=True`.
+    handed over with `resumed=True`.
     """
 
-    def __init__(
-        self, clock: Clock, due: Callable[[T, float, bool], None], failed: Callable[[Exception], None]
-    ) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._due = due
-        self._failed = failed
         self._heap: list[tuple[float, int, T]] = []
         self._numbers = count(1)
         self._earlier: anyio.Event | None = None
@@ -73,36 +69,37 @@ class Scheduler(Generic[T]):
         """Forget the task that ran it: its loop may be gone, and an event of a closed loop cannot be set."""
         self._earlier = None
 
-    async def run(self) -> None:
-        """Work until cancelled; what raises is reported, and the work goes on."""
+    async def run(self, due: Callable[[T, float, bool], None], failed: Callable[[Exception], None]) -> None:
+        """Call *due* with each item when its time has come, until cancelled; what it raises goes to *failed*."""
         while True:
             try:
-                await self._work()
+                await self._work(due, failed)
             except Exception as error:
-                self._failed(error)
+                failed(error)
                 await self._clock.sleep_until(self._clock.now() + PAUSE_AFTER_FAILURE)
             finally:
                 self._earlier = None
 
-    async def _work(self) -> None:
-        asleep_until = self._clock.now()
+    async def _work(self, due: Callable[[T, float, bool], None], failed: Callable[[Exception], None]) -> None:
+        asleep_until = min(self._wake_at, self._clock.now())
         while True:
             self._earlier = anyio.Event()
             now = self._clock.now()
-            self._pop_due(now, resumed=now > asleep_until + RESUMED_AFTER)
+            resumed = now > asleep_until + RESUMED_AFTER
+            for item in self._pop(now):
+                try:
+                    due(item, now, resumed)
+                except Exception as error:
+                    failed(error)
             asleep_until = self._wake_at = min(self._next(), now + LONGEST_SLEEP)
             await self._clock.wait(self._earlier, asleep_until)
 
-    def _pop_due(self, now: float, *, resumed: bool) -> None:
+    def _pop(self, now: float) -> Iterator[T]:
         while self._heap and self._heap[0][0] <= now:
             _, number, item = heapq.heappop(self._heap)
-            if item.plan != number:
-                continue
-            self.drop(item)
-            try:
-                self._due(item, now, resumed)
-            except Exception as error:
-                self._failed(error)
+            if item.plan == number:
+                self.drop(item)
+                yield item
 
     def _next(self) -> float:
         while self._heap and self._heap[0][2].plan != self._heap[0][1]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import httpx
 
@@ -11,6 +11,7 @@ from tokenflight.errors import ConfigurationError, ProviderClosedError, TokenFli
 from tokenflight.model.origin import ANY, Origins, is_private_to_the_wire, origin_of, origins
 from tokenflight.model.token import Token
 from tokenflight.provider.rejection import is_acceptance, is_rejection, may_resend
+from tokenflight.provider.source import TokenSource
 
 _MAX_KNOWN: Final = 1_000
 _WEB: Final = {"ws": "http", "wss": "https"}
@@ -18,16 +19,6 @@ _WEB: Final = {"ws": "http", "wss": "https"}
 _SYNCHRONOUS: Final = (
     "TokenAuth was given to a synchronous httpx.Client, which cannot wait for a token: use httpx.AsyncClient"
 )
-
-
-class _Source(Protocol):
-    """What a TokenAuth needs. `origins`, `accepted` and `reject` are used where a source has them."""
-
-    async def token(self) -> Token:
-        """Return a usable token."""
-
-    async def renew(self, rejected: Token | None = None, *, origin: str | None = None) -> Token:
-        """Return a token that is not *rejected*, which *origin* refused."""
 
 
 class TokenUnavailable(TokenRequestError, httpx.RequestError):  # noqa: N818  # the name is the public contract
@@ -60,7 +51,7 @@ class TokenAuth(httpx.Auth):
     goes back as it came.
     """
 
-    def __init__(self, source: _Source, *, origins: object = None, retry_unauthorized: bool = True) -> None:
+    def __init__(self, source: TokenSource, *, origins: object = None, retry_unauthorized: bool = True) -> None:
         if not (callable(getattr(source, "token", None)) and callable(getattr(source, "renew", None))):
             raise ConfigurationError(
                 f"{type(source).__name__} is no token source: pass what TokenProvider.source() returns"
@@ -88,10 +79,11 @@ class TokenAuth(httpx.Auth):
 
         Nothing is held across a `yield`: httpx may drive and close this from different tasks.
         """
-        url = request.url
-        self._origin(url)
+        url, allowed = request.url, self._allowed()
+        origin = self._origin(url, allowed)
         token = await self._token(request)
-        origin = self._origin(url)  # once more: a source may learn its origins on the way to a token
+        if self._allowed() is not allowed:  # a source may learn its origins on the way to a token
+            origin = self._origin(url, self._allowed())
         request.headers["Authorization"] = token.header
         response = yield request
         if not self._retry or not is_rejection(response, url=url, header=token.header):
@@ -126,9 +118,14 @@ class TokenAuth(httpx.Auth):
             return None
         return newer if replayable and newer.header != rejected.header else None
 
-    def _origin(self, url: httpx.URL) -> str:
+    def _allowed(self) -> Origins | None:
+        if self._given is not None:
+            return self._given
+        found: Origins | None = getattr(self.tokenflight_source, "origins", None)
+        return found
+
+    def _origin(self, url: httpx.URL, allowed: Origins | None) -> str:
         """Return the origin of *url*, to which the token may go; raise ConfigurationError where it may not."""
-        allowed = self._given if self._given is not None else getattr(self.tokenflight_source, "origins", None)
         if allowed is not self._known_under:
             self._known_under = allowed
             self._known = {}

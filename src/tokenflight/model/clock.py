@@ -23,7 +23,7 @@ class Clock(Protocol):
         """Return Unix time; it may jump."""
         ...
 
-    def uniform(self, low: float, high: float) -> float:
+    def uniform(self, low: float, high: float, /) -> float:
         """Draw from [low, high], for all jitter there is; a clock for tests draws the same each run."""
         ...
 

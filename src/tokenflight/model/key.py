@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 from attrs import field, frozen
 
@@ -33,18 +33,19 @@ class _Name:
         object.__setattr__(self, "_text", text)
         object.__setattr__(self, "type", type)
 
-    def __setattr__(self, name: str, value: object) -> None:
+    def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"{self.__class__.__name__} is immutable: make a new one")
 
-    __delattr__ = __setattr__  # type: ignore[assignment]  # the same refusal; only its signature is narrower
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{self.__class__.__name__} is immutable: make a new one")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, _Name) or self.__class__ is not other.__class__:
             return NotImplemented
-        return (self._text, self.type) == (other._text, other.type)
+        return self._text == other._text and self.type == other.type
 
     def __hash__(self) -> int:
-        return hash((self._text, self.type))
+        return hash(self._text)  # types tell few texts apart, and this is on the path of every repeated call
 
 
 class Subject(_Name):
@@ -142,12 +143,8 @@ def as_scope(value: str | Iterable[str] | None) -> frozenset[str] | None:
         raise ConfigurationError(
             f"a scope is a str or an iterable of str, not {type(value).__name__}: pass one of these"
         )
-    names = frozenset(value.split() if isinstance(value, str) else value)
-    for name in names:
-        if not isinstance(name, str) or not name or any(c in '"\\' or not "!" <= c <= "~" for c in name):
-            raise ConfigurationError(
-                f"{name!r} is no scope: a scope is printable ASCII without space, quote or backslash; list one an item"
-            )
+    items = filter(None, value.split(" ")) if isinstance(value, str) else value
+    names = frozenset(_scope_name(item) for item in items)
     if len(_SCOPES) >= _MAX_INTERNED_SCOPES:
         _SCOPES.clear()
     return _SCOPES.setdefault(names, names)
@@ -158,10 +155,18 @@ def short_hash(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4, key=_SALT).hexdigest()
 
 
+def _scope_name(name: object) -> str:
+    if not isinstance(name, str) or not name or any(c in '"\\' or not "!" <= c <= "~" for c in name):
+        raise ConfigurationError(
+            f"{name!r} is no scope: a scope is printable ASCII without space, quote or backslash; list one an item"
+        )
+    return name
+
+
 def _checked(text: object, what: str) -> None:
     if not isinstance(text, str):
         raise ConfigurationError(f"{what} is a str, not {type(text).__name__}: pass str(...) of it")
     if not text:
         raise ConfigurationError(f"{what} is empty: leave it out or name it")
-    if any("\ud800" <= c <= "\udfff" for c in text):
+    if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
         raise ConfigurationError(f"{what} holds a lone surrogate, which has no UTF-8 form: decode its source strictly")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from enum import Enum
 from typing import Final, TypeAlias
@@ -11,6 +12,8 @@ from urllib.parse import urlsplit
 from tokenflight.errors import ConfigurationError
 
 _PORTS: Final = {"http": 80, "https": 443}
+_AUTHORITY: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[\w-]+(?:\.[\w-]+)*)\.?(?::[0-9]*)?", re.ASCII)
+_CONTROL: Final = re.compile(r"[\x00-\x20\x7f]")  # urlsplit would drop some of them without a word
 
 
 class _Any(Enum):
@@ -25,24 +28,47 @@ ANY: Final = _Any.ANY
 
 Origins: TypeAlias = frozenset[str] | _Any
 """Allowed origins, normalised, or ANY."""
+OriginsArgument: TypeAlias = str | Iterable[str] | _Any | None
+"""Origins as they are typed: ANY, a URL, or several; None leaves them open."""
 
 
 def origin_of(url: str) -> str:
     """Return scheme, host and port of an http or https URL, lower-cased, a default port left out.
 
-    Raises ConfigurationError for another scheme, for no host, and for userinfo.
+    Raises ConfigurationError for another scheme, for no host or one that two readers could read in two ways, and for
+    userinfo. A host in another script comes back in ASCII, as it travels.
     """
+    if not isinstance(url, str):
+        raise ConfigurationError(f"a URL is a str, not {type(url).__name__}: pass str(...) of it")
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        port, host = parts.port, _host(parts.netloc)
     except ValueError:
         raise ConfigurationError("a URL cannot be read: write it as https://host[:port]/path") from None
-    if parts.scheme not in _PORTS or not host:
+    if parts.scheme not in _PORTS or not parts.hostname:
         raise ConfigurationError("a URL has no http(s) scheme or no host: write it as https://host[:port]/path")
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError("a URL holds a user name or password: take it out, it would show in logs")
-    host = f"[{host}]" if ":" in host else host.rstrip(".")
+    if host is None or _CONTROL.search(url):
+        raise ConfigurationError("a URL's host is no plain name or address: write it in ASCII, an IDN as xn--…")
     return f"{parts.scheme}://{host}" + ("" if port in (None, _PORTS[parts.scheme]) else f":{port}")
+
+
+def _host(authority: str) -> str | None:
+    if not authority.isascii():
+        authority = _in_ascii(authority)
+    match = _AUTHORITY.fullmatch(authority)
+    if match is None:
+        return None
+    host = match["host"].lower()
+    return f"[{ipaddress.IPv6Address(host[1:-1])}]" if host.startswith("[") else host
+
+
+def _in_ascii(authority: str) -> str:
+    """Spell an IDN as it travels; only a name that comes back as it went stands for one host in all editions."""
+    name, colon, port = authority.lower().partition(":")
+    coded = name.encode("idna")
+    return coded.decode("ascii") + colon + port if coded.decode("idna") == name else ""
 
 
 def origins(value: object) -> Origins:

@@ -35,9 +35,10 @@ def _share(low: float, high: float, *, open_high: bool = False) -> Callable[[obj
 
 
 def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-        raise ConfigurationError(f"{value!r} is no number of seconds or share: pass an int or a float")
-    return float(value)
+    number = as_float(value)
+    if number is None or math.isnan(number):
+        raise ConfigurationError(f"a {type(value).__name__} is given for seconds or a share: pass an int or a float")
+    return number
 
 
 def _count(instance: object, attribute: object, value: object) -> None:
@@ -63,7 +64,9 @@ class RefreshPolicy:
 
     def __attrs_post_init__(self) -> None:
         latest = 1.0 - self.spread
-        if self.early * latest < self.hard_margin or self.early_cap * latest < self.hard_margin_cap:
+        if self.hard_margin > 0.0 and (
+            self.early * latest < self.hard_margin or self.early_cap * latest < self.hard_margin_cap
+        ):
             raise ConfigurationError(
                 "a token could become urgent before it is due: raise early or early_cap, or lower spread, hard_margin "
                 "or hard_margin_cap, so that early·(1 - spread) ≥ hard_margin and "
@@ -144,6 +147,16 @@ def judge(life: Life | None, now: float) -> Verdict:
     return "urgent" if now < life.expires_at else "expired"
 
 
+def as_float(value: object) -> float | None:
+    """Return an int or a float as a float; None for anything else, a bool and an int beyond all floats included."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
+
+
 def clamp(value: float, low: float, high: float) -> float:
     """Return *value*, or the bound that it passed."""
     return max(low, min(value, high))
@@ -200,9 +213,10 @@ def _doubled(base: float, times: int) -> float:
 
 def seconds(name: str, value: object) -> float:
     """Take an argument that is a length of time. Raises ConfigurationError for what is negative or no number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+    number = as_float(value)
+    if number is None or not 0.0 <= number < math.inf:
         raise ConfigurationError(f"{name} is a number of seconds: set it to 0 or more")
-    return float(value)
+    return number
 
 
 def count(name: str, value: object) -> int:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from tokenflight.errors import ConfigurationError
 from tokenflight.model.key import NO_SCOPE, as_scope
+from tokenflight.model.policy import as_float
 from tokenflight.model.secret import Secret
 
 MAX_TOKEN_LENGTH = 64 * 1024
@@ -82,7 +83,7 @@ class Token:
         put("_expires", _end(issued, expires_in, expires_at))
         put("scope", as_scope(scope) or NO_SCOPE)
         put("refresh_token", None if refresh_token is None else Secret(refresh_token))
-        put("extra", MappingProxyType(dict(extra)) if extra else _NOTHING)
+        put("extra", _frozen(extra))
 
     @property
     def access_token(self) -> Secret:
@@ -102,7 +103,8 @@ class Token:
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError("a Token is immutable: make a new one")
 
-    __delattr__ = __setattr__  # type: ignore[assignment]  # the same refusal; only its signature is narrower
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError("a Token is immutable: make a new one")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Token):
@@ -131,6 +133,12 @@ class Token:
         return self.token_type, self._expires, self._issued, self.scope, self.refresh_token, self.extra
 
 
+def _frozen(extra: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not isinstance(extra, Mapping) or not all(isinstance(name, str) for name in extra):
+        raise ConfigurationError("a token's extra is a mapping from field names to values: pass a dict")
+    return MappingProxyType(dict(extra)) if extra else _NOTHING
+
+
 def _end(issued: float, expires_in: float | None, expires_at: datetime | None) -> float | None:
     if expires_at is not None:
         if expires_in is not None:
@@ -138,13 +146,14 @@ def _end(issued: float, expires_in: float | None, expires_at: datetime | None) -
         return _epoch(expires_at, "expires_at")
     if expires_in is None:
         return None
-    if isinstance(expires_in, bool) or not isinstance(expires_in, int | float) or not math.isfinite(expires_in):
+    seconds = as_float(expires_in)
+    if seconds is None or not math.isfinite(seconds):
         raise ConfigurationError("expires_in is a finite number of seconds: leave it out where it is unknown")
-    return issued + float(expires_in)
+    return issued + seconds
 
 
 def _epoch(moment: datetime, name: str) -> float:
-    if not isinstance(moment, datetime) or moment.tzinfo is None:
+    if not isinstance(moment, datetime) or moment.utcoffset() is None:
         raise ConfigurationError(f"{name} is an aware datetime: give it a timezone, such as datetime.UTC")
     return moment.timestamp()
 

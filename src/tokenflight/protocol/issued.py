@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from attrs import frozen
@@ -15,6 +15,7 @@ _STANDARD: Final = frozenset({"access_token", "token_type", "expires_in", "refre
 _DECIMAL = re.compile(r"[0-9]{1,300}(?:\.[0-9]{1,300})?")
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _MAX_SECONDS: Final = 1e300
+_MIN_SECRET: Final = 8
 
 
 @frozen(kw_only=True, repr=False)
@@ -49,11 +50,14 @@ class Unusable:
     lasting: bool = False
 
 
-def read_issued(fields: Mapping[str, Any], *, requested: frozenset[str]) -> Issued | Unusable:
+def read_issued(
+    fields: Mapping[str, Any], *, requested: frozenset[str], secrets: Iterable[str] = ()
+) -> Issued | Unusable:
     """Read a token out of an answer's fields; *requested* is the scope that was asked for.
 
     An access token that no header could carry, and a token type other than Bearer, make it unusable. Whatever else is
-    odd is passed over and named.
+    odd is passed over and named. Scopes and names of other fields are shown in logs: those that repeat the token or
+    one of *secrets* are left out.
     """
     access_token = fields.get("access_token")
     if not isinstance(access_token, str) or not is_access_token(access_token):
@@ -62,16 +66,28 @@ def read_issued(fields: Mapping[str, Any], *, requested: frozenset[str]) -> Issu
     token_type = _token_type(fields.get("token_type"), oddities)
     if isinstance(token_type, Unusable):
         return token_type
+    refresh_token = _refresh_token(fields.get("refresh_token"), oddities)
+    shown = _fit_to_show((access_token, refresh_token or "", *secrets))
+    scope = _scope(fields.get("scope"), requested, oddities)
+    extra = {name: value for name, value in fields.items() if name not in _STANDARD}
+    if not all(map(shown, (*scope, *extra))):
+        oddities.append("a scope or a field is named like a secret")
     return Issued(
         access_token=access_token,
         token_type=token_type,
         expires_in=_expires_in(fields, oddities),
         refresh_in=_refresh_in(fields, oddities),
-        scope=_scope(fields.get("scope"), requested, oddities),
-        refresh_token=_refresh_token(fields.get("refresh_token"), oddities),
-        extra={name: value for name, value in fields.items() if name not in _STANDARD},
+        scope=frozenset(filter(shown, scope)),
+        refresh_token=refresh_token,
+        extra={name: value for name, value in extra.items() if shown(name)},
         oddities=tuple(oddities),
     )
+
+
+def _fit_to_show(secrets: Iterable[str]) -> Callable[[str], bool]:
+    """Return a test for names that hold none of *secrets*; very short ones may be part of any word."""
+    hidden = [secret for secret in secrets if len(secret) >= _MIN_SECRET]
+    return lambda name: not any(secret in name for secret in hidden)
 
 
 def seconds(value: object) -> float | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib import metadata
 from itertools import islice
 from typing import Any, ClassVar, Final
 from urllib.parse import urlencode
@@ -74,23 +73,18 @@ def parse(
     Never raises: whatever bytes, headers and status came, the result is a token or a failure, and a failure holds
     nothing of the body but cleaned words. A dialect that fails is a failure with ConfigurationError.
     """
-    fields = read_fields(answer)
+    fields, known = read_fields(answer), tuple(redact)
     told = _told_secrets(fields) if isinstance(fields, dict) else ()
-    refusals = Refusals(answer=answer, client=client, wall=wall, redaction=Redaction((*redact, *told)))
+    refusals = Refusals(answer=answer, client=client, wall=wall, redaction=Redaction((*known, *told)))
     try:
-        return _understood(refusals, fields, effective_scope(client, key))
+        if isinstance(fields, Unreadable):
+            return refusals.malformed(fields.why) if answer.succeeded else refusals.refused({})
+        fields = client.dialect.read(answer.status, answer.headers, fields)
+        if fields.get("error") or not answer.succeeded:
+            return refusals.refused(fields)
     except ConfigurationError as problem:
         return refusals.misread(problem)
-
-
-def _understood(refusals: Refusals, fields: dict[str, Any] | Unreadable, requested: frozenset[str]) -> Issued | Failure:
-    answer = refusals.answer
-    if isinstance(fields, Unreadable):
-        return refusals.malformed(fields.why) if answer.succeeded else refusals.refused({})
-    fields = refusals.client.dialect.read(answer.status, answer.headers, fields)
-    if fields.get("error") or not answer.succeeded:
-        return refusals.refused(fields)
-    issued = read_issued(fields, requested=requested)
+    issued = read_issued(fields, requested=effective_scope(client, key), secrets=map(Secret.reveal, known))
     if isinstance(issued, Unusable):
         return refusals.malformed(issued.why, lasting=issued.lasting, fields=fields)
     return issued
@@ -119,7 +113,9 @@ def _encoded(fields: Mapping[str, str]) -> bytes:
 
 @cache
 def _user_agent() -> str:
-    """Name the library; made once, when first needed, because reading a package's metadata takes milliseconds."""
+    """Name the library; made once, when first needed: `importlib.metadata` and what it reads take milliseconds."""
+    from importlib import metadata
+
     try:
         return f"tokenflight/{metadata.version('tokenflight')}"
     except metadata.PackageNotFoundError:

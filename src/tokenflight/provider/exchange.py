@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from attrs import define
 
-from tokenflight.engine.engine import as_it_is
 from tokenflight.engine.flight import Minted
+from tokenflight.engine.launching import as_it_is
 from tokenflight.errors import ConfigurationError, TokenFlightError
 from tokenflight.model.failure import Failure
 from tokenflight.model.policy import RefreshPolicy
@@ -33,7 +33,7 @@ class WireExchange:
 
     async def __call__(self, trip: Trip, deadline: float) -> Minted | Failure:
         """Return a token that is a gain, or why there is none, by *deadline* on the age clock."""
-        clock, reader = trip.engine.clock, Reader(self.client)
+        clock, reader = trip.engine.state.clock, Reader(self.client)
         request = await self._prepare(trip, reader, deadline)
         if isinstance(request, Failure):
             return request
@@ -48,7 +48,8 @@ class WireExchange:
         if isinstance(answer, Failure):
             issued = answer
         else:
-            issued = parse(answer, client=self.client, key=trip.flight.key, wall=clock.wall(), redact=reader.seen)
+            known = [*reader.seen, *trip.held()]
+            issued = parse(answer, client=self.client, key=trip.flight.key, wall=clock.wall(), redact=known)
         if isinstance(issued, Failure):
             trip.engine.answers.hear(trip.lane, trip.flight.key, issued)
             return issued
@@ -56,7 +57,7 @@ class WireExchange:
         return weighed(trip, self._minted(trip, issued, sent_at=sent_at, wall=wall))
 
     async def _prepare(self, trip: Trip, reader: Reader, deadline: float) -> TokenRequest | Failure:
-        clock = trip.engine.clock
+        clock = trip.engine.state.clock
         attempt = Attempt(key=trip.flight.key, client=self.client, wall=clock.wall(), read=reader.read)
         with clock.timeout_at(deadline):
             try:
@@ -103,7 +104,7 @@ class FetchExchange:
 
     async def __call__(self, trip: Trip, deadline: float) -> Minted | Failure:
         """Return the token it gives, by *deadline* on the age clock; what it raises counts for this key alone."""
-        clock = trip.engine.clock
+        clock = trip.engine.state.clock
         trip.attempts += 1
         wall, sent_at = clock.wall(), clock.now()
         token = await self._fetched(trip, deadline)
@@ -122,7 +123,7 @@ class FetchExchange:
         return weighed(trip, minted)
 
     async def _fetched(self, trip: Trip, deadline: float) -> Token | Failure:
-        with trip.engine.clock.timeout_at(deadline):
+        with trip.engine.state.clock.timeout_at(deadline):
             try:
                 token: object = await self.grant.fetch(trip.flight.key)
             except TokenFlightError as error:

@@ -42,47 +42,52 @@ class Holdings:
     ) -> None:
         self.clients = Clients(clients, clock=clock, timeout=retry.total_timeout, changed=self._changed)
         self.records = Records(store, clock=clock)
-        mint = Mint(clients=self.clients, records=self.records, clock=clock, refresh=refresh, connection=connection)
-        self.engine = Engine(
-            clock=clock, retry=retry, max_keys=max_keys, max_flights=max_flights, mint=mint, hooks=tuple(hooks)
+        self.engine = Engine(clock=clock, retry=retry, max_keys=max_keys, max_flights=max_flights, hooks=hooks)
+        self.mint = Mint(
+            clients=self.clients,
+            records=self.records,
+            engine=self.engine,
+            connection=connection,
+            refresh=refresh,
         )
 
     def status(self, key: TokenKey) -> KeyStatus:
         """Say how one key stands."""
-        return key_status(self.engine, key, self.engine.entries.find(key), self.engine.clock.now())
+        state = self.engine.state
+        return key_status(state, key, state.entries.find(key), state.clock.now())
 
     async def warm(self, key: TokenKey) -> None:
         """Get a token for a key that has none; a failure shows in its status."""
         try:
-            await self.engine.asking.token(self.engine.entry(key), 0.0)
+            await self.engine.asking.token(self.engine.state.entry(key), 0.0)
         except TokenFlightError:
             return
 
     async def forget(self, key: TokenKey) -> bool:
         """Let go of one key; return whether a token was held here."""
-        entry = self.engine.entries.find(key)
+        entry = self.engine.state.entries.find(key)
         held = entry is not None and entry.token is not None
         if entry is not None:
             self.engine.forget(entry)
         client = self.clients.known(key.client)
         if client is not None:
-            await self.records.discard(client, key, self.engine.hooks.emit)
+            await self.records.discard(client, key, self.engine.state.hooks.emit)
         return held
 
     async def forget_client(self, name: str, subject: Subject | None) -> int:
         """Let go of a client's keys, or of one subject's of them; return how many there were."""
-        keys = [entry.key for entry in self.engine.entries.of_client(name)]
+        keys = [entry.key for entry in self.engine.state.entries.of_client(name)]
         chosen = [key for key in keys if subject is None or key.subject == subject]
         for key in chosen:
             await self.forget(key)
         if subject is None:
             self.clients.drop(name)
-            self.engine.lanes.drop_client(name)
+            self.engine.state.lanes.drop_client(name)
         return len(chosen)
 
     async def _changed(self, name: str, was: OAuthClient) -> None:
         """Let go of what is held under a name that stands for another client from now on."""
         dropped = self.engine.clear_client(name)
-        self.engine.hooks.emit(ClientChanged(client=name, forgotten=len(dropped)))
+        self.engine.state.hooks.emit(ClientChanged(client=name, forgotten=len(dropped)))
         for key in dropped:
-            await self.records.discard(was, key, self.engine.hooks.emit)
+            await self.records.discard(was, key, self.engine.state.hooks.emit)

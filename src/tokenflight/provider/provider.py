@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from tokenflight.engine.entries import VACANT
 from tokenflight.engine.hooks import Hook
 from tokenflight.errors import ConfigurationError, WarmUpError
 from tokenflight.model.clock import Clock
 from tokenflight.model.key import Audience, Subject, TokenKey, as_audience, as_scope, as_subject
+from tokenflight.model.origin import OriginsArgument
 from tokenflight.model.policy import RefreshPolicy, RetryPolicy, count, seconds
 from tokenflight.model.status import EndpointHealth, KeyStatus
 from tokenflight.model.token import Token
@@ -82,17 +84,18 @@ class TokenProvider:
         )
         self._engine = self._holdings.engine
         self._keys = Keys(self._holdings.clients)
+        self._aliases = self._keys.aliases
 
     def __repr__(self) -> str:
         return f"TokenProvider({self._holdings.clients!r}, {self._engine!r})"
 
     async def __aenter__(self) -> TokenProvider:
         """Start the scheduler. Nothing is fetched but for pinned keys, and nobody waits for those."""
-        if self._engine.entered:
+        if self._engine.state.entered:
             raise ConfigurationError("the provider is entered already: enter it once, and share it with who needs it")
         self._connection.open()
         self._holdings.clients.reset()
-        await self._engine.start(self._connection.close, self._grace)
+        await self._engine.start(self._holdings.mint, cleanup=self._connection.close, grace=self._grace)
         return self
 
     async def __aexit__(
@@ -117,16 +120,17 @@ class TokenProvider:
         ProviderClosedError where a request would have to start and none can.
         """
         try:
-            entry = self._keys.aliases.get((client, subject, audience, scope))
-        except TypeError:  # a scope given as a list
-            entry = None
-        if entry is not None:
-            now = self._now()
-            if now < entry.fresh_until and not min_ttl:
-                entry.used_at = now
-                return entry.token  # type: ignore[return-value]  # below fresh_until there is one
-        entry = self._engine.entry(self._keys.key((client, subject, audience, scope)))
-        self._keys.remember((client, subject, audience, scope), entry)
+            entry = self._aliases[client, subject, audience, scope]
+        except (KeyError, TypeError):  # not asked for in these words yet, or with a scope that is a list
+            entry = VACANT
+        now = self._now()
+        if now < entry.fresh_until and not min_ttl:
+            entry.used_at = now
+            return entry.token  # type: ignore[return-value]  # below fresh_until there is one
+        if entry.closed:
+            typed = client, subject, audience, scope
+            entry = self._engine.state.entry(self._keys.key(typed))
+            self._keys.remember(typed, entry)
         return await self._engine.asking.token(entry, seconds("min_ttl", min_ttl))
 
     def source(
@@ -144,10 +148,10 @@ class TokenProvider:
         fixed = self._holdings.clients.fixed(key.client)
         origins = fixed.origins if fixed is not None and fixed.origins else None
         if keep_warm:
-            entry = self._engine.entry(key)
+            entry = self._engine.state.entry(key)
             entry.pins += 1
-            if self._engine.open:
-                self._engine.renewing.keep_warm(entry)
+            if self._engine.state.open:
+                self._engine.planning.keep_warm(entry)
         return BoundSource(self._holdings, key, seconds("min_ttl", min_ttl), origins)
 
     def auth(
@@ -158,7 +162,7 @@ class TokenProvider:
         audience: Audience | str | None = None,
         scope: Scope | None = None,
         min_ttl: float = 0.0,
-        origins: Any = None,
+        origins: OriginsArgument = None,
         retry_unauthorized: bool = True,
     ) -> TokenAuth:
         """Return an `httpx.Auth` that puts the key's token on requests to *origins* and heals a 401 once.
@@ -187,7 +191,7 @@ class TokenProvider:
         refusing fresh tokens; other reasons are the flight's.
         """
         key = self._keys.key((client, subject, audience, scope))
-        return await self._engine.asking.renew(self._engine.entry(key), rejected, origin)
+        return await self._engine.asking.renew(self._engine.state.entry(key), rejected, origin)
 
     async def forget(
         self,
@@ -214,7 +218,8 @@ class TokenProvider:
 
         *strict*: WarmUpError where one is without a usable token by then; its `failed` names them. Flights go on.
         """
-        keys = [source.key for source in sources] or [entry.key for entry in self._engine.entries if entry.pins]
+        self._engine.asking.require_open()
+        keys = [source.key for source in sources] or [entry.key for entry in self._engine.state.entries if entry.pins]
         until = self._now() + seconds("timeout", timeout)
         with self._clock.timeout_at(until):
             async with anyio.create_task_group() as group:
@@ -244,9 +249,9 @@ class TokenProvider:
             have = (key.client, key.subject, key.audience, key.scope)
             return all(want is None or want == has for want, has in zip(wanted, have, strict=True))
 
-        chosen = [entry for entry in self._engine.entries if matches(entry.key)]
-        return worst(self._engine, chosen, self._now(), count("limit", limit))
+        chosen = [entry for entry in self._engine.state.entries if matches(entry.key)]
+        return worst(self._engine.state, chosen, self._now(), count("limit", limit))
 
     def health(self) -> tuple[EndpointHealth, ...]:
         """Say how each token endpoint is."""
-        return self._engine.lanes.report(self._engine.entries, self._now())
+        return self._engine.state.lanes.report(self._engine.state.entries, self._now())

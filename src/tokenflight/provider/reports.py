@@ -6,8 +6,8 @@ import heapq
 from collections.abc import Iterable
 from typing import Final
 
-from tokenflight.engine.engine import Engine
 from tokenflight.engine.entries import NEVER, Entry
+from tokenflight.engine.state import State
 from tokenflight.model.key import TokenKey
 from tokenflight.model.policy import Verdict
 from tokenflight.model.status import HoldingBack, KeyStatus
@@ -15,18 +15,18 @@ from tokenflight.model.status import HoldingBack, KeyStatus
 _WORST_FIRST: Final[dict[Verdict, int]] = {"none": 0, "expired": 0, "urgent": 1, "due": 2, "fresh": 3}
 
 
-def key_status(engine: Engine, key: TokenKey, entry: Entry | None, now: float) -> KeyStatus:
+def key_status(state: State, key: TokenKey, entry: Entry | None, now: float) -> KeyStatus:
     """Say how one key stands; one that is not kept has neither token nor history."""
     entry = entry or Entry(key)
     life, used_at = entry.life, entry.last_use()
-    reason, until = _held_back(engine, entry, now)
+    reason, until = _held_back(state, entry, now)
     return KeyStatus(
         key=key,
         verdict=entry.verdict(now),
         expires_at=None if entry.token is None else entry.token.expires_at,
         due_in=max(life.due_at, until) - now if life is not None and entry.plan and entry.in_demand else None,
         used_ago=None if used_at == NEVER else now - used_at,
-        in_flight=key in engine.flights,
+        in_flight=key in state.flights,
         pinned=entry.pins > 0,
         holding_back=reason,
         not_before_in=until - now if reason is not None else None,
@@ -35,18 +35,18 @@ def key_status(engine: Engine, key: TokenKey, entry: Entry | None, now: float) -
     )
 
 
-def worst(engine: Engine, entries: Iterable[Entry], now: float, limit: int) -> tuple[KeyStatus, ...]:
+def worst(state: State, entries: Iterable[Entry], now: float, limit: int) -> tuple[KeyStatus, ...]:
     """Say how the *limit* worst of the keys stand, worst first: no token, urgent, due, fresh; most failures first."""
 
     def badness(entry: Entry) -> tuple[int, int, float]:
         return _WORST_FIRST[entry.verdict(now)], -entry.failures, entry.left(now)
 
     chosen = heapq.nsmallest(limit, entries, key=badness)
-    return tuple(key_status(engine, entry.key, entry, now) for entry in chosen)
+    return tuple(key_status(state, entry.key, entry, now) for entry in chosen)
 
 
-def _held_back(engine: Engine, entry: Entry, now: float) -> tuple[HoldingBack | None, float]:
-    brake = engine.brake(entry, now, bare=entry.left(now) <= 0)
+def _held_back(state: State, entry: Entry, now: float) -> tuple[HoldingBack | None, float]:
+    brake = state.brake(entry, now, bare=entry.left(now) <= 0)
     if brake is not None:
         return brake.reason, brake.until
     shut = None if entry.rejections is None else entry.rejections.held_until(now)

@@ -13,6 +13,7 @@ from tokenflight.engine.places import RETURNED, SCHEDULED, WAITING, Ticket
 from tokenflight.model.events import AttemptFailed
 from tokenflight.model.failure import CLOSED, Failure
 from tokenflight.model.policy import attempt_limit, retry_pause
+from tokenflight.model.secret import Secret
 from tokenflight.transport.endpoint import drive
 
 Exchange = Callable[["Trip", float], Awaitable[Minted | Failure]]
@@ -37,26 +38,31 @@ class Trip:
 
     async def fly(self) -> Minted | Failure:
         """Try until there is a token, or no reason to go on."""
-        return await drive(self._attempt, pause=self._pause, clock=self.engine.clock)
+        return await drive(self._attempt, pause=self._pause, clock=self.engine.state.clock)
+
+    def held(self) -> tuple[Secret, ...]:
+        """Return the held token, which no error text may show either."""
+        entry = self.engine.state.entries.find(self.flight.key)
+        return () if entry is None or entry.token is None else (entry.token.access_token,)
 
     def refuse(self, brake: Brake) -> Failure:
         """End the flight because of a brake: what those get who ask meanwhile."""
         self.flight.refused = brake
-        entry = self.engine.entries.find(self.flight.key)
+        entry = self.engine.state.entries.find(self.flight.key)
         if entry is not None:
-            self.engine.renewing.want(entry)
+            self.engine.planning.want(entry)
         return brake.last.held_back()
 
     def still_refused(self) -> Failure:
         """End a look at credentials that are still the ones that were refused."""
-        now = self.engine.clock.now()
-        entry = self.engine.entries.find(self.flight.key)
+        now = self.engine.state.clock.now()
+        entry = self.engine.state.entries.find(self.flight.key)
         last = (entry and entry.last) or self.lane.last or CLOSED
         until = max(self.lane.held_until, now if entry is None else entry.not_before)
         return self.refuse(Brake(until, "permanent", last))
 
     async def _attempt(self) -> Minted | Failure:
-        places, clock = self.lane.health.places, self.engine.clock
+        places, clock = self.lane.health.places, self.engine.state.clock
         while True:
             now = clock.now()
             brake = self._brake(now)
@@ -84,9 +90,9 @@ class Trip:
         if self.started_at is None:
             self.started_at = now
         self.tries += 1
-        entry = self.engine.entries.find(self.flight.key)
+        entry = self.engine.state.entries.find(self.flight.key)
         left = entry.left(now) if entry is not None and not self.flight.rejects else 0.0
-        limit = attempt_limit(left if left > 0 else None, self.engine.retry)
+        limit = attempt_limit(left if left > 0 else None, self.engine.state.retry)
         return await self.exchange(self, min(now + limit, self._latest(now)))
 
     def _heard(self, result: Minted | Failure) -> Minted | Failure:
@@ -100,14 +106,14 @@ class Trip:
             event = AttemptFailed(
                 key=self.flight.key, attempt=self.attempts, reason=result.reason, status=result.status
             )
-            self.engine.hooks.emit(event)
+            self.engine.state.hooks.emit(event)
         return evolve(result, attempts=self.attempts) if self.flight.refused is None else result
 
     def _pause(self, result: Minted | Failure) -> float | None:
         """Say after which pause to try again; None to land with what there is."""
         if not isinstance(result, Failure) or not result.transient or self.flight.refused is not None:
             return None
-        now, retry, draw = self.engine.clock.now(), self.engine.retry, self.engine.clock.uniform
+        now, retry, draw = self.engine.state.clock.now(), self.engine.state.retry, self.engine.state.clock.uniform
         asked = self.lane.retry_after_at - now
         if result.throttled:
             pause = asked if asked > 0 else retry_pause(self.throttles, retry, draw)
@@ -121,4 +127,4 @@ class Trip:
         return self.lane.brake(self.flight.key, now, looking=self.flight.trigger == "look")
 
     def _latest(self, now: float) -> float:
-        return (now if self.started_at is None else self.started_at) + self.engine.retry.total_timeout
+        return (now if self.started_at is None else self.started_at) + self.engine.state.retry.total_timeout

@@ -63,6 +63,6 @@ class Updates:
         self._news.set()
 
     def _pin(self) -> None:
-        self._entry = self._engine.entry(self._source.key)
+        self._entry = self._engine.state.entry(self._source.key)
         self._entry.pins += 1
         self._engine.landing.watch(self._source.key, self)

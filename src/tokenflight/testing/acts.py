@@ -6,7 +6,7 @@ import gzip
 import json
 from collections.abc import Callable, Collection, Mapping
 from http import HTTPStatus
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from attrs import evolve, field, frozen
 
@@ -19,25 +19,32 @@ class Call(Protocol):
     @property
     def request(self) -> Request:
         """Return the request as it came."""
+        ...
 
     async def pause(self, seconds: float) -> None:
         """Wait on the double's clock; raises AskerGoneError where the asker leaves meanwhile."""
+        ...
 
     async def vanish(self) -> None:
         """Wait until the asker has left, and raise AskerGoneError."""
+        ...
 
     def usual(self) -> Reply:
         """Do the double's ordinary business."""
+        ...
 
     def issue(self, how: Issue) -> Reply:
         """Issue a token; raises TypeError where the double is no token endpoint."""
+        ...
 
 
+@runtime_checkable
 class Act(Protocol):
     """One thing that a double can do."""
 
     async def perform(self, call: Call) -> Reply:
         """Answer *call*."""
+        ...
 
 
 @frozen
@@ -46,6 +53,7 @@ class AsUsual:
 
     async def perform(self, call: Call) -> Reply:
         """Answer *call*."""
+        ...
         return call.usual()
 
 
@@ -62,6 +70,7 @@ class Answer:
 
     async def perform(self, call: Call) -> Reply:
         """Answer *call*."""
+        ...
         return self.reply()
 
     def reply(self) -> Reply:
@@ -93,6 +102,7 @@ class Issue:
 
     async def perform(self, call: Call) -> Reply:
         """Answer *call*."""
+        ...
         return call.issue(self)
 
 
@@ -105,6 +115,7 @@ class Delay:
 
     async def perform(self, call: Call) -> Reply:
         """Answer *call*."""
+        ...
         await call.pause(self.seconds)
         return await self.then.perform(call)
 
@@ -118,6 +129,7 @@ class Straggle:
 
     async def perform(self, call: Call) -> Reply:
         """Answer *call*."""
+        ...
         reply = await self.then.perform(call)
         await call.pause(self.seconds)
         return reply
@@ -144,6 +156,7 @@ class Drip:
 
     async def perform(self, call: Call) -> Reply:
         """Answer *call*."""
+        ...
 
         async def pause() -> None:
             await call.pause(self.pause)
@@ -160,6 +173,7 @@ class Cut:
 
     async def perform(self, call: Call) -> Reply:
         """Answer *call*."""
+        ...
         return evolve(await self.then.perform(call), cut=self.at)
 
 
@@ -171,6 +185,7 @@ class Gzip:
 
     async def perform(self, call: Call) -> Reply:
         """Answer *call*."""
+        ...
         reply = await self.then.perform(call)
         return evolve(reply, body=gzip.compress(reply.body), headers=(*reply.headers, ("content-encoding", "gzip")))
 
@@ -212,6 +227,7 @@ class Raw:
 
     async def perform(self, call: Call) -> Reply:
         """Answer *call*."""
+        ...
         return Reply(raw=self.data)
 
 

@@ -126,7 +126,7 @@ class ScriptedDouble(ABC, Generic[E]):
 
 
 def _resolved(chosen: Script, entry: Entry) -> Act:
-    if hasattr(chosen, "perform"):
+    if isinstance(chosen, Act):
         return chosen
     return chosen(entry) or USUAL
 

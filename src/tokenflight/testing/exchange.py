@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 from urllib.parse import urlsplit
 
 import anyio
@@ -25,7 +25,7 @@ class AskerGoneError(Exception):
 
 def pairs(fields: Fields) -> Pairs:
     """Return header fields as pairs with lower-case names."""
-    items = fields.items() if isinstance(fields, Mapping) else fields
+    items = cast("Iterable[tuple[str, str]]", fields.items() if isinstance(fields, Mapping) else fields)
     return tuple((name.lower(), value) for name, value in items)
 
 

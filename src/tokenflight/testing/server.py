@@ -49,7 +49,7 @@ class LoopbackServer:
             tasks.start_soon(self._listen_on, listener, tasks)
             try:
                 yield
-            except Exception as error:  # noqa: BLE001 - raised below, out of reach of the task group's own grouping
+            except Exception as error:
                 raised = error
             finally:
                 tasks.cancel_scope.cancel()
@@ -98,7 +98,7 @@ class LoopbackServer:
             await self._converse(wire, await self._secured(wire))
         except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, AskerGoneError):
             pass
-        except Exception as error:  # noqa: BLE001 - kept for who left the server running
+        except Exception as error:
             self._errors.append(error)
         finally:
             self._wires.discard(wire)

@@ -25,6 +25,7 @@ _KINDS: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (httpx.ProxyError, "proxy", "was not reached: the proxy on the way refused"),
     (httpx.ConnectError, "connect", "could not be reached"),
     (httpx.NetworkError, "reset", "broke the connection off"),
+    (ConnectionError, "reset", "broke the connection off"),
     (httpx.RemoteProtocolError, "protocol", "answered something that is not HTTP"),
     (httpx.DecodingError, "encoded", "sent an encoded body although it was asked for none"),
 )
@@ -87,7 +88,7 @@ def _meaning(error: Exception, answering: bool) -> tuple[str, str]:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return "tls", f"has a certificate that was refused: {_plain(cause.verify_message)}"
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
-        return "tls", "could not be agreed with on TLS"
+        return "tls", "did not complete the TLS handshake"
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return "dns", "could not be reached: its name was not resolved"
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import anyio.lowlevel
 import httpx
-from tenacity import AsyncRetrying, RetryCallState, stop_never
 
 from tokenflight.errors import ConfigurationError, MalformedResponseError
 from tokenflight.model.clock import Clock
@@ -21,6 +21,9 @@ from tokenflight.model.failure import Failure
 from tokenflight.model.origin import origin_of
 from tokenflight.protocol.wire import TokenAnswer, TokenRequest
 from tokenflight.transport.causes import failure_of, redirected
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 MAX_ANSWER: Final = 1024 * 1024
 """How many bytes of an answer are read; a token response has a few hundred."""
@@ -98,6 +101,8 @@ async def drive(attempt: Callable[[], Awaitable[T]], *, pause: Callable[[T], flo
 
     *pause* is asked once per result. What *attempt* raises leaves as it is.
     """
+    from tenacity import AsyncRetrying, stop_never  # here: a program that imports the library pays 10 ms less
+
     rest = 0.0
 
     def again(state: RetryCallState) -> bool:
@@ -119,10 +124,13 @@ async def drive(attempt: Callable[[], Awaitable[T]], *, pause: Callable[[T], flo
 
 
 class _Connecting:
-    """Follow a connection that is being made, to close it where its maker is cancelled.
+    """Follow a connection that is being made, so that none is left behind where its maker is cancelled.
 
-    httpcore closes a socket when TLS fails on it, not when TLS is cancelled on it, and asyncio's selector would keep it
-    open for as long as the server does. Called by httpcore as its `trace`; other transports do not call it.
+    httpcore closes a socket when TLS fails on it, not when TLS is cancelled on it: asyncio would keep it open for as
+    long as the server does. And a connection whose maker is cancelled between its last step and its first
+    request stays in httpcore's pool as new for ever; beyond twenty of these no idle one is kept. So a cancellation is
+    let in at the end of each step, where httpcore still counts the connection as failed.
+    Called by httpcore as its `trace`; other transports do not call it.
     """
 
     __slots__ = ("_loose", "_stream")
@@ -136,6 +144,8 @@ class _Connecting:
         if step in {"connect_tcp", "connect_unix_socket", "start_tls"}:
             self._stream = info.get("return_value", self._stream)
             self._loose = True
+            if event.endswith(".complete"):
+                await anyio.lowlevel.checkpoint_if_cancelled()
         elif step == "send_request_headers":
             self._loose = False
 
@@ -213,7 +223,7 @@ async def _read(response: httpx.Response, origin: str) -> TokenAnswer | Failure:
     status = response.status_code
     if 300 <= status < 400:
         return redirected(origin, status)
-    headers = {name.lower(): value for name, value in response.headers.items() if name.lower() != "set-cookie"}
+    headers = {name: value for name, value in response.headers.items() if name != "set-cookie"}
     if headers.get("content-encoding", "").strip().lower() not in {"", "identity"}:
         trouble, body = "encoded", b""
     else:
