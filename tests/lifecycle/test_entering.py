@@ -130,8 +130,8 @@ async def test_entering_that_is_cancelled_half_way_leaves_nothing_and_may_be_rep
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_cancel, scope)
             await entering
-    assert not at.engine.entered or at.engine.open
-    if at.engine.open:
+    assert not at.state.entered or at.state.open
+    if at.state.open:
         await at.provider.__aexit__(None, None, None)
     async with at.provider:
         assert (await at.get()).access_token
@@ -152,7 +152,7 @@ async def test_left_in_a_cancelled_scope_it_leaves_no_task_behind() -> None:
             scope.cancel()
             await at.provider.__aexit__(None, None, None)
     assert at.quiet()
-    assert not at.engine.entered
+    assert not at.state.entered
 
 
 async def test_everybody_who_waits_at_leaving_gets_a_provider_closed_error() -> None:
@@ -185,9 +185,9 @@ async def test_a_flight_that_shields_itself_holds_up_leaving_for_the_grace_and_i
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_closed_of_client, at)
         await at.clock.settle()
-        await at.provider.__aexit__(None, None, None)
+        await at.clock.run(at.provider.__aexit__, None, None, None)
         await at.clock.settle()
-        assert not at.engine.flights
+        assert not at.state.flights
         release.set()
 
 
@@ -202,7 +202,7 @@ async def test_leaving_twice_or_without_having_entered_does_nothing() -> None:
     async with at.provider:
         pass
     await at.provider.__aexit__(None, None, None)
-    assert not at.engine.entered
+    assert not at.state.entered
 
 
 async def test_what_was_fetched_is_there_when_it_is_entered_again() -> None:

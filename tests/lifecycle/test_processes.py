@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HOUSE = """
 import logging
-from tests.kit.house import client_of, engine_of, real_house
+from tests.kit.house import client_of, state_of, real_house
 # A machine under load is slow, and asyncio's debug mode says so.
 logging.getLogger("asyncio").addFilter(lambda record: not record.getMessage().startswith("Executing"))
 """
@@ -134,7 +134,7 @@ FORKING = """
         except Exception as error:
             assert type(error).__name__ == "ProviderClosedError", error
         async with provider:
-            engine = engine_of(provider)
+            engine = state_of(provider)
             assert not engine.flights, engine.flights
             assert await provider.token(audience="warm") is warm
             for key in ("in the air", f"cold of {os.getpid()}", "warm enough"):
