@@ -92,6 +92,10 @@ class Health:
         self.places.narrow()
         return True
 
+    def hasten(self, until: float) -> None:
+        """Probe no later than the next try of a live token would have been: its life may be shorter than the pauses."""
+        self.next_probe_at = min(self.next_probe_at, until)
+
     def throttled(self, now: float, draw: Draw) -> None:
         """Count a 429: no fault of the endpoint, but no sign that it serves either."""
         self.places.throttled()

@@ -176,6 +176,8 @@ class Landing:
             entry.brake = "backoff"
             pause = backoff_alive(entry.failures, left=left, length=entry.life.length, draw=draw)
             entry.not_before = now + pause
+            if entry.lane is not None:
+                entry.lane.health.hasten(entry.not_before)
         else:
             entry.brake = "failed"
             entry.not_before = now + backoff_without(entry.failures, self._state.retry, draw)
