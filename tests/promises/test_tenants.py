@@ -8,8 +8,8 @@ from collections import Counter
 import anyio
 import pytest
 from attrs import define, field
-
 from tests.kit.town import Town, client, town
+
 from tokenflight import ConfigurationError, OAuthClient
 from tokenflight.model.events import ClientChanged, FlightLaunched
 from tokenflight.testing import Delay, Hang, Refuse

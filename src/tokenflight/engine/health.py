@@ -197,7 +197,7 @@ class Lane:
         """
         if failure.code != "invalid_client":
             return None
-        if self.good == self.refused and self.good_at > min(since, now - TRUSTED_FOR):
+        if self.good == self.refused and self.good_at >= min(since, now - TRUSTED_FOR):
             return None
         self.refusals += 1
         held = backoff_permanent(self.refusals, draw)
