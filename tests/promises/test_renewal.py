@@ -15,7 +15,7 @@ from tokenflight.testing import Delay, Issue, Straggle, VirtualClock
 
 pytestmark = pytest.mark.anyio
 
-MONTH = 30 * 86_400.0
+DAY = 86_400.0
 
 
 @pytest.mark.parametrize("lifetime", [0, 1, 2, 5, 30, 60, 300, 3600])
@@ -123,7 +123,7 @@ async def test_an_end_in_the_far_future_is_one_request(huge):
     async with place.provider() as tokens:
         source = tokens.source()
         await place.once(source)
-        await place.traffic([source], rate=1 / 3600, seconds=MONTH)
+        await place.traffic([source], rate=1 / 3600, seconds=DAY)
     assert len(place.requests()) == 1
     assert not place.failures
 
