@@ -6,8 +6,8 @@ import math
 
 import anyio
 import pytest
-
 from tests.kit.town import client, town
+
 from tokenflight import EndpointHealth, ProviderClosedError, TokenRequestError, WarmUpError
 from tokenflight.model.events import FlightLaunched, TokenUrgent
 from tokenflight.testing import Delay, Hang, Issue, Refuse
@@ -261,3 +261,23 @@ async def test_a_failure_that_heals_between_attempts_costs_a_waiter_a_moment():
         [call] = await place.once(tokens.source())
     assert call.error is None
     assert call.waited <= 1.5
+
+
+async def test_callers_with_a_deadline_shorter_than_the_exchange_leave_and_the_next_one_is_served():
+    place = town()
+    place.endpoint.always(Delay(2.0))
+    async with place.provider() as tokens:
+        source = tokens.source()
+
+        async def hasty() -> bool:
+            with place.clock.timeout_at(place.clock.now() + 0.05) as scope:
+                await source.token()
+            return scope.cancelled_caught
+
+        gave_up = [await place.clock.run(hasty) for _ in range(30)]
+        await place.clock.advance(0.6)
+        [call] = await place.once(source)
+    assert gave_up == [True] * 30
+    assert call.error is None
+    assert call.waited == 0
+    assert len(place.requests()) == 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 import pytest
-
 from tests.kit.town import client, records, town
+
 from tokenflight.model.events import SchedulerFailed, TokenEvicted
 from tokenflight.testing import Delay, Issue
 

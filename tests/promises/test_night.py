@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack
 import anyio
 import pytest
 from tests.kit.town import client, records, town
-from tokenflight import EndpointHealth, KeyStatus
 
+from tokenflight import EndpointHealth, KeyStatus
 from tokenflight.model.events import EndpointDown, EndpointUp
 from tokenflight.testing import Hang, Refuse
 
