@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from tests.kit.town import client, records, town
 
-from tokenflight.model.events import EndpointDown, EndpointUp
+from tokenflight.model.events import EndpointDown, EndpointUp, FlightLaunched
 from tokenflight.testing import Answer, Delay, Error, Hang, Refuse, Throttle
 
 pytestmark = pytest.mark.anyio
@@ -150,17 +150,32 @@ async def test_no_held_token_is_refused_while_its_endpoint_is_down_and_nobody_wa
 
 async def test_a_dead_endpoint_that_names_a_retry_after_is_left_alone_for_so_long():
     place = town()
-    place.endpoint.always(Throttle(120.0, status=503))
+    place.endpoint.always(Delay(0.1, Throttle(120.0, status=503)))
     async with place.provider() as tokens:
         sources = [tokens.source(subject=f"s{number}") for number in range(10)]
         await place.once(*sources)
-        sent = len(place.requests())
+        assert tokens.health()[0].state == "probing"
+        sent, flights = len(place.requests()), len(place.told(FlightLaunched))
         await place.everybody(sources, every=1.0, seconds=118)
         assert len(place.requests()) == sent
+        assert len(place.told(FlightLaunched)) == flights
         place.endpoint.always()
         await place.everybody(sources, every=1.0, seconds=20)
         again = await place.once(*sources)
     assert [call.error for call in again] == [None] * 10
+
+
+async def test_a_key_that_is_refused_for_itself_is_no_probe():
+    place = town()
+    place.endpoint.always(lambda entry: Error("invalid_scope") if entry.form["subject"] == "bad" else Answer(503))
+    async with place.provider() as tokens:
+        good, bad = [tokens.source(subject=f"s{n}") for n in range(10)], tokens.source(subject="bad")
+        await place.once(bad)
+        await place.once(*good)
+        await place.traffic([bad, *good] * 3, rate=20, seconds=300, lanes=2)
+        assert tokens.health()[0].state == "probing"
+    assert len([entry for entry in place.requests() if entry.form["subject"] == "bad"]) <= 5
+    assert len(place.requests()) <= 150
 
 
 async def test_an_endpoint_is_told_of_once_when_it_goes_down_and_once_when_it_is_back(caplog):

@@ -48,19 +48,19 @@ async def test_no_call_fails_when_the_outage_begins_with_the_renewal_itself(act,
     began: dict[str, float] = {}
 
     def weather(entry: object) -> object:
-        if entry.number <= 60:
+        if entry.number <= 40:
             return Delay(LATENCY)
         start = began.setdefault(entry.client, place.clock.now())
         return act if place.clock.now() < start + outage else Delay(LATENCY)
 
     place.endpoint.always(weather)
-    clients = {f"c{number}": client(f"c{number}", host=f"c{number}.test") for number in range(60)}
+    clients = {f"c{number}": client(f"c{number}", host=f"c{number}.test") for number in range(40)}
     async with place.provider(clients) as tokens:
         sources = [tokens.source(name) for name in clients]
         await place.once(*sources)
         place.waits.clear()
-        await place.everybody(sources, every=life / 100, seconds=1.2 * life)
-    assert len(began) == 60
+        await place.everybody(sources, every=life / 50, seconds=1.2 * life)
+    assert len(began) == 40
     assert not place.failures
     assert not place.dead
     assert max((call.waited for call in place.waits), default=0.0) <= min(1.0, 0.025 * life) + 1e-9

@@ -32,11 +32,11 @@ async def test_a_refused_key_waits_thirty_seconds_doubling_to_five_minutes():
     place = town(seed=3)
     place.endpoint.always(Error("invalid_scope"))
     async with place.provider() as tokens:
-        await place.traffic([tokens.source(scope="nonsense")], rate=10, seconds=1800)
+        await place.traffic([tokens.source(scope="nonsense")], rate=4, seconds=1800)
     times = [entry.started for entry in place.requests()]
     gaps = [after - before for before, after in pairwise(times)]
     for gap, full in zip(gaps, [30.0, 60.0, 120.0, 240.0, *[300.0] * 20], strict=False):
-        assert 0.75 * full <= gap <= full + 0.2
+        assert 0.75 * full <= gap <= full + 0.3
     assert len(gaps) >= 7
 
 
