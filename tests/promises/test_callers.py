@@ -234,10 +234,9 @@ async def test_health_counts_keys_and_says_for_how_long_they_last():
 async def test_who_waits_when_the_provider_is_left_is_told_so():
     place = town()
     place.endpoint.hang()
-    async with anyio.create_task_group() as tasks:
-        async with place.provider() as tokens:
-            tasks.start_soon(place.call, tokens.source())
-            await place.clock.advance(1)
+    async with anyio.create_task_group() as tasks, place.provider() as tokens:
+        tasks.start_soon(place.call, tokens.source())
+        await place.clock.advance(1)
     [call] = place.failures
     assert isinstance(call.error, ProviderClosedError)
 
