@@ -188,7 +188,7 @@ class Landing:
         if lane is not None:
             lane.refuse(flight.fingerprint)
             entry.refused_since = min(entry.refused_since, now)
-            held = lane.widen(failure, now, draw, since=entry.refused_since)
+            held = lane.widen(failure, flight.fingerprint, now, draw, since=entry.refused_since)
         if lane is not None and held is not None:
             self._state.hooks.emit(ClientHeldBack(endpoint=lane.health.label, client=lane.client, held=held))
             entry.brake, entry.not_before = "client", now + held + SPREAD  # let another key be the one that tries
