@@ -145,12 +145,12 @@ def test_there_are_too_many_only_above_the_maximum() -> None:
     assert repr(kept) == "Entries(3 of 2)"
 
 
-def test_room_is_made_by_the_expired_then_the_lapsed_then_who_crowds_then_the_longest_unused() -> None:
+def test_room_is_made_by_the_expired_then_the_lapsed_then_by_clients_that_hold_their_share_or_more() -> None:
     kept = entries(8)
     expired = held(kept, "expired", sent_at=-100.0, used=9.0)
     lapsed = held(kept, "lapsed")
     crowding = [held(kept, f"many{number}", "many", used=20.0 + number) for number in range(5)]
-    unused = [held(kept, f"few{number}", "few", used=10.0 - number) for number in range(2)]
+    modest = [held(kept, f"few{number}", "few", used=10.0 - number) for number in range(2)]
     spare = held(kept, "new")
     order = []
     while (choice := kept.victim(30.0, NOBODY, spare)) is not None:
@@ -158,9 +158,19 @@ def test_room_is_made_by_the_expired_then_the_lapsed_then_who_crowds_then_the_lo
         order.append((choice[0].key.scope, choice[1]))
     assert order[:2] == [(expired.key.scope, "expired"), (lapsed.key.scope, "lapsed")]
     rest = [(next(iter(scope)), reason) for scope, reason in order[2:]]
-    assert rest[:3] == [(name, "crowding") for name in ("many0", "many1", "many2")], "more than 8 / 3 keys"
-    assert rest[3:] == [(name, "unused") for name in ("few1", "few0", "many3", "many4")]
-    assert all(entry.closed for entry in (*crowding, *unused))
+    names = ("many0", "many1", "few1", "many2", "many3", "few0", "many4")
+    assert rest == [(name, "crowding") for name in names], "the few only when they are as many"
+    assert all(entry.closed for entry in (*crowding, *modest))
+
+
+def test_a_client_within_its_share_makes_no_room_while_the_crowd_is_in_flight() -> None:
+    kept = entries(3)
+    crowd = [held(kept, f"many{number}", "many") for number in range(4)]
+    modest = held(kept, "few", "few", used=1.0)
+    airborne = {entry.key for entry in crowd}
+    assert kept.victim(2.0, airborne, crowd[-1]) is None
+    assert kept.victim(2.0, airborne - {crowd[1].key}, crowd[-1]) == (crowd[1], "lapsed")
+    assert not modest.closed
 
 
 def test_pinned_keys_and_keys_in_flight_and_the_new_one_stay() -> None:
@@ -193,7 +203,7 @@ def test_of_many_a_sample_is_looked_at() -> None:
 
     kept = entries(SAMPLE, draw)
     many = [held(kept, str(number), used=float(number)) for number in range(SAMPLE + 1)]
-    assert kept.victim(50.0, NOBODY, many[0]) == (many[-1], "crowding")
+    assert kept.victim(50.0, NOBODY, many[0]) == (many[-1], "unused")
     assert drawn == [(0, SAMPLE + 1)] * SAMPLE
 
 
@@ -203,7 +213,7 @@ def test_few_are_looked_at_one_and_all() -> None:
 
     kept = entries(SAMPLE - 1, draw)
     many = [held(kept, str(number), used=float(number)) for number in range(SAMPLE)]
-    assert kept.victim(50.0, NOBODY, many[0]) == (many[1], "crowding")
+    assert kept.victim(50.0, NOBODY, many[0]) == (many[1], "unused")
 
 
 def test_a_client_whose_last_key_closed_has_no_share_any_more() -> None:
