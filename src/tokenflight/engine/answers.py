@@ -10,7 +10,6 @@ from tokenflight.engine.state import State
 from tokenflight.model.events import EndpointDown, EndpointThrottled, EndpointUp
 from tokenflight.model.failure import Failure
 from tokenflight.model.key import TokenKey
-from tokenflight.model.policy import probe_pause
 
 logger = logging.getLogger(__name__)
 
@@ -41,13 +40,7 @@ class Answers:
             self._failed(health, key, failure, now)
 
     def _failed(self, health: Health, key: TokenKey, failure: Failure, now: float) -> None:
-        state, entry = self._state, self._state.entries.find(key)
-        life = None if entry is None else entry.life
-
-        def pause(probes: int) -> float:
-            return probe_pause(probes, state.retry, state.clock.uniform, life=life, now=now)
-
-        if health.failed(key, failure, now, pause):
+        if health.failed(key, failure, now, self._state.clock.uniform):
             logger.warning(
                 "token endpoint %s is down (%s): held tokens are served, it is probed", health.label, failure.reason
             )

@@ -6,7 +6,6 @@ All that keeps a key from being asked for is a Brake: until when, and why.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Final, Literal
 
 from attrs import define, field, frozen
@@ -73,11 +72,10 @@ class Health:
         if self.probe == key:
             self.probe = None
 
-    def failed(self, key: TokenKey, failure: Failure, now: float, pause: Callable[[int], float]) -> bool:
+    def failed(self, key: TokenKey, failure: Failure, now: float, draw: Draw) -> bool:
         """Count a transient failure of the wire or the server; return whether the endpoint went down by it.
 
-        While probing only the probe's counts: what was in the air when it went down says nothing new. *pause* gives the
-        seconds until the next probe, from the number of those that failed.
+        While probing only the probe's counts: what was in the air when it went down says nothing new.
         """
         self.in_a_row += 1
         self.last = failure
@@ -85,12 +83,12 @@ class Health:
             if self.probe != key:
                 return False
             self.probes += 1
-            self.next_probe_at = now + pause(self.probes)
+            self.next_probe_at = now + backoff_without(self.probes, self.retry, draw)
             return False
         if self.in_a_row < IN_A_ROW:
             return False
         self.state, self.since, self.probes = "probing", now, 0
-        self.next_probe_at = now + pause(0)
+        self.next_probe_at = now + backoff_without(0, self.retry, draw)
         self.places.narrow()
         return True
 

@@ -187,18 +187,6 @@ def backoff_without(failures: int, retry: RetryPolicy, draw: Draw) -> float:
     return draw(0.5, 1.0) * min(retry.cap, _doubled(retry.base, failures))
 
 
-def probe_pause(probes: int, retry: RetryPolicy, draw: Draw, *, life: Life | None, now: float) -> float:
-    """Return the pause after the *probes*-th failed probe of an endpoint that is down.
-
-    It is that of a key without a token, but where the probe's own token lives on never longer than what that token's
-    backoff would be at its longest: a short-lived token must not end between two probes.
-    """
-    cap = retry.cap
-    if life is not None and now < life.expires_at < math.inf:
-        cap = min(cap, max((life.expires_at - now) / 3, min(0.5, 0.05 * life.length)))
-    return draw(0.5, 1.0) * min(cap, _doubled(retry.base, probes))
-
-
 def backoff_permanent(refusals: int, draw: Draw) -> float:
     """Return the pause after the *refusals*-th permanent failure in a row: 30 s doubling to 300 s."""
     return draw(0.75, 1.0) * min(300.0, _doubled(30.0, refusals - 1))
