@@ -1,0 +1,56 @@
+"""Rows: what a look at the provider shows, key by key."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from attrs import frozen
+
+from tokenflight import KeyStatus, TokenKey
+from tokenflight.demo.books import asked_for
+from tokenflight.demo.stage import Stage
+
+_LATELY: Final = 1.0
+
+
+@frozen(kw_only=True)
+class Row:
+    """One key. `left` and `due_in` are seconds, None where there is no token or no renewal planned."""
+
+    label: str
+    verdict: str
+    left: float | None
+    due_in: float | None
+    requests: int
+    waits: int
+    in_use: bool
+
+
+def rows(stage: Stage) -> list[Row]:
+    """Return a row for each key, those in use first."""
+    found = [_row(stage, status) for status in stage.showing.status()]
+    return sorted(found, key=lambda row: (not row.in_use, row.left is None, row.label))
+
+
+def label(key: TokenKey) -> str:
+    """Return a key in words: in this demo its subject is nobody's secret."""
+    client, subject, audience = asked_for(key)
+    kind = f"{key.subject.type} {subject}" if key.subject is not None else ""
+    return " ".join(part for part in (client, kind, audience) if part)
+
+
+def _row(stage: Stage, status: KeyStatus) -> Row:
+    left = None
+    if status.expires_at is not None:
+        left = max(0.0, (status.expires_at - datetime.now(UTC)).total_seconds())
+    used_lately = status.used_ago is not None and status.used_ago < _LATELY
+    return Row(
+        label=label(status.key),
+        verdict=status.verdict,
+        left=left,
+        due_in=status.due_in,
+        requests=stage.books.requests[asked_for(status.key)],
+        waits=stage.tally.waits[status.key],
+        in_use=status.in_flight or used_lately,
+    )
