@@ -25,8 +25,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("engine",),
     ("provider",),
     ("ext", "observe", "testing"),
-    ("demo", "cli", "__main__"),
     ("",),  # the door plate, tokenflight/__init__.py
+    ("demo", "cli", "__main__"),  # users of it, so above it
 )
 """Packages by floor; on a floor each may import from those before it."""
 
@@ -46,7 +46,13 @@ THIRD_PARTIES: dict[str, frozenset[str]] = {
     "observe": frozenset({"attrs"}),
     "testing": frozenset({"anyio", "attrs", "httpx"}),
     "testing.settling": frozenset({"anyio", "asyncio", "trio"}),  # to see whether all other tasks wait
-    "demo": frozenset({"anyio", "attrs", "httpx", "rich", "starlette", "uvicorn"}),
+    "demo": frozenset({"anyio", "attrs"}),
+    "demo.api": frozenset({"starlette"}),
+    "demo.authority": frozenset({"starlette"}),
+    "demo.hosting": frozenset({"anyio", "starlette", "uvicorn"}),
+    "demo.live": frozenset({"anyio", "rich"}),
+    "demo.run": frozenset({"anyio", "rich"}),
+    "demo.stage": frozenset({"anyio", "attrs", "httpx"}),
     "cli": frozenset(),
     "__main__": frozenset(),
     "": frozenset({"?"}),  # the door plate loads names lazily, by a table

@@ -24,6 +24,9 @@ from tokenflight.demo.view import progress, reasons, setting, total, word
 
 FRAME: Final = 0.15
 NOTES: Final = 2
+FEWEST_KEYS: Final = 4
+MOST_KEYS: Final = 14
+BAR: Final = 12
 COLOURS: Final = {"fresh": "green", "due": "yellow", "urgent": "red", "expired": "bright_black", "none": "bright_black"}
 
 
@@ -47,7 +50,7 @@ class LiveView:
 
     def begin(self, stage: Stage) -> None:
         """Say what was put up."""
-        self._console.print(Text("tokenflight demo", "bold"), Text(setting(stage), "bright_black"))
+        self._console.print(Text.assemble(("tokenflight demo", "bold"), (f"   {setting(stage)}", "bright_black")))
 
     def act(self, title: str) -> None:
         """Say which act begins."""
@@ -86,7 +89,7 @@ class LiveView:
             self._console.print(Text(trouble, "red"))
 
     def _frame(self, stage: Stage) -> RenderableType:
-        room = max(4, self._console.height - len(self._promises) - NOTES - 9)
+        room = min(MOST_KEYS, max(FEWEST_KEYS, self._console.height - len(self._promises) - NOTES - 9))
         now = time.monotonic()
         header = Text.assemble(
             ("▸ ", "bold cyan"),
@@ -94,40 +97,47 @@ class LiveView:
             (f"   {now - self._act_began:.1f} s   {progress(stage)}", "bright_black"),
         )
         notes = [Text(note, "yellow", overflow="ellipsis", no_wrap=True) for note in self._notes]
-        parts = [
+        parts: list[RenderableType] = [
             header,
             Padding(_keys(rows(stage), room), (1, 0, 0, 2)),
-            Padding(_judged(self._promises), (1, 0, 0, 2)),
+            Padding(_judged(self._promises, no_wrap=True), (1, 0, 0, 2)),
         ]
-        return Group("", *parts, *notes)
+        return Group("", *parts, "", *notes)
 
 
 def _keys(found: Sequence[Row], room: int) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bright_black")
-    table.add_column("key", min_width=46, no_wrap=True)
-    for heading in ("verdict", "", "left", "next refresh", "requests", "waits"):
-        table.add_column(heading, justify="left" if heading in ("verdict", "") else "right", no_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bright_black")
+    table.add_column("key", width=44, no_wrap=True, overflow="ellipsis")
+    for heading, width in (("verdict", 7), ("", BAR), ("left", 5), ("next refresh", 12), ("requests", 8), ("waits", 5)):
+        plain = heading in ("verdict", "")
+        table.add_column(heading, justify="left" if plain else "right", no_wrap=True, min_width=width)
     shown = found if len(found) <= room else found[: room - 1]
     for row in shown:
         colour = COLOURS[row.verdict]
         table.add_row(
-            Text(row.label, "" if row.in_use else "bright_black"),
+            Text(row.label, "" if row.lives else "bright_black"),
             Text(row.verdict, colour),
-            ProgressBar(
-                total=LIFETIME, completed=row.left or 0.0, width=12, complete_style=colour, finished_style=colour
-            ),
+            _bar(row.left, colour),
             "" if row.left is None else f"{row.left:.1f} s",
             "" if row.due_in is None else f"{row.due_in:.1f} s",
-            str(row.requests),
-            str(row.waits),
+            f"{row.requests:,}",
+            f"{row.waits:,}",
         )
     if len(shown) < len(found):
         table.add_row(Text(f"and {len(found) - len(shown)} more", "bright_black"))
     return table
 
 
-def _judged(promises: Sequence[Promise]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=False)
+def _bar(left: float | None, colour: str) -> RenderableType:
+    if left is None:
+        return ""
+    return ProgressBar(total=LIFETIME, completed=left, width=BAR, complete_style=colour, finished_style=colour)
+
+
+def _judged(promises: Sequence[Promise], *, no_wrap: bool = False) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    for _ in range(3):
+        table.add_column(no_wrap=no_wrap, overflow="ellipsis")
     for promise in promises:
         colour = "green" if promise.kept else "bold red"
         mark = "✓" if promise.kept else "✗"

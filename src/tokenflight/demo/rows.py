@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
 
 from attrs import frozen
 
 from tokenflight import KeyStatus, TokenKey
 from tokenflight.demo.books import asked_for
 from tokenflight.demo.stage import Stage
-
-_LATELY: Final = 1.0
 
 
 @frozen(kw_only=True)
@@ -24,13 +21,17 @@ class Row:
     due_in: float | None
     requests: int
     waits: int
-    in_use: bool
+
+    @property
+    def lives(self) -> bool:
+        """Tell whether there is a token that still lives."""
+        return bool(self.left)
 
 
 def rows(stage: Stage) -> list[Row]:
-    """Return a row for each key, those in use first."""
+    """Return a row for each key: those with a living token first, those that lapsed last."""
     found = [_row(stage, status) for status in stage.showing.status()]
-    return sorted(found, key=lambda row: (not row.in_use, row.left is None, row.label))
+    return sorted(found, key=lambda row: (not row.lives, row.left is not None, row.label))
 
 
 def label(key: TokenKey) -> str:
@@ -44,7 +45,6 @@ def _row(stage: Stage, status: KeyStatus) -> Row:
     left = None
     if status.expires_at is not None:
         left = max(0.0, (status.expires_at - datetime.now(UTC)).total_seconds())
-    used_lately = status.used_ago is not None and status.used_ago < _LATELY
     return Row(
         label=label(status.key),
         verdict=status.verdict,
@@ -52,5 +52,4 @@ def _row(stage: Stage, status: KeyStatus) -> Row:
         due_in=status.due_in,
         requests=stage.books.requests[asked_for(status.key)],
         waits=stage.tally.waits[status.key],
-        in_use=status.in_flight or used_lately,
     )
