@@ -17,7 +17,7 @@ from tokenflight.dialects import box
 
 F = TypeVar("F")
 
-SECONDS: Final = 14.5
+SECONDS: Final = 12.5
 DOWN_FOR: Final = 0.6
 AHEAD_OF_DUE: Final = 0.15
 
@@ -39,6 +39,7 @@ async def cold_callers(stage: Stage) -> promises.ColdCallers:
     """Let a thousand callers ask for one key that has no token."""
     caller = stage.orders("invoices")
     served = await _all_at_once(stage, [caller] * 1000)
+    await stage.told([caller])
     key = caller.source.key
     return promises.ColdCallers(
         callers=1000, served=served, requests=stage.books.requests[caller.asked], ahead=stage.tally.ahead(key)
@@ -51,12 +52,15 @@ async def steady(stage: Stage) -> promises.Steady:
     began = anyio.current_time()
     stream = Stream(stage, callers)
     await stream.run(seconds=SECONDS)
+    seconds = anyio.current_time() - began
+    requests = {repr(caller.source.key): stage.books.requests[caller.asked] for caller in callers}
+    await stage.told(callers)
     return promises.Steady(
         calls=stream.calls,
         served=stream.served,
         waits_after_first=sum(stage.tally.waits_after_first[caller.source.key] for caller in callers),
-        requests={repr(caller.source.key): stage.books.requests[caller.asked] for caller in callers},
-        seconds=anyio.current_time() - began,
+        requests=requests,
+        seconds=seconds,
     )
 
 
@@ -127,6 +131,7 @@ async def first_cancelled(stage: Stage) -> promises.FirstCancelled:
         first.cancel()
         await until(lambda: first.cancelled_caught)
         await stage.token_site.call(stage.token_turnstile.open)
+    await stage.told([caller])
     return promises.FirstCancelled(
         cancelled=first.cancelled_caught,
         others=99,
@@ -141,6 +146,7 @@ async def tenants(stage: Stage) -> promises.Tenants:
     stage.showing = stage.tenants
     callers = [stage.tenant(name) for name in TENANTS]
     served = await _all_at_once(stage, [*callers, *callers])
+    await stage.told(callers)
     keys = [caller.source.key for caller in callers]
     return promises.Tenants(
         calls=2 * len(callers),

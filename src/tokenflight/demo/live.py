@@ -22,11 +22,13 @@ from tokenflight.demo.rows import Row, rows
 from tokenflight.demo.stage import Stage
 from tokenflight.demo.view import progress, reasons, setting, total, word
 
-FRAME: Final = 0.15
+FRAME: Final = 0.2
 NOTES: Final = 2
 FEWEST_KEYS: Final = 4
 MOST_KEYS: Final = 14
 BAR: Final = 12
+ROOMY: Final = 110
+"""Columns of a terminal in which all fits."""
 COLOURS: Final = {"fresh": "green", "due": "yellow", "urgent": "red", "expired": "bright_black", "none": "bright_black"}
 
 
@@ -99,25 +101,26 @@ class LiveView:
         notes = [Text(note, "yellow", overflow="ellipsis", no_wrap=True) for note in self._notes]
         parts: list[RenderableType] = [
             header,
-            Padding(_keys(rows(stage), room), (1, 0, 0, 2)),
+            Padding(_keys(rows(stage), room, self._console.width >= ROOMY), (1, 0, 0, 2)),
             Padding(_judged(self._promises, no_wrap=True), (1, 0, 0, 2)),
         ]
         return Group("", *parts, "", *notes)
 
 
-def _keys(found: Sequence[Row], room: int) -> Table:
+def _keys(found: Sequence[Row], room: int, roomy: bool) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bright_black")
-    table.add_column("key", width=44, no_wrap=True, overflow="ellipsis")
-    for heading, width in (("verdict", 7), ("", BAR), ("left", 5), ("next refresh", 12), ("requests", 8), ("waits", 5)):
-        plain = heading in ("verdict", "")
-        table.add_column(heading, justify="left" if plain else "right", no_wrap=True, min_width=width)
+    table.add_column("key", width=42 if roomy else 30, no_wrap=True, overflow="ellipsis")
+    table.add_column("verdict", min_width=7)
+    table.add_column("", width=BAR if roomy else 0)
+    for heading in ("left", "next refresh", "requests", "waits"):
+        table.add_column(heading, justify="right", no_wrap=True, min_width=max(5, len(heading)))
     shown = found if len(found) <= room else found[: room - 1]
     for row in shown:
         colour = COLOURS[row.verdict]
         table.add_row(
             Text(row.label, "" if row.lives else "bright_black"),
             Text(row.verdict, colour),
-            _bar(row.left, colour),
+            _bar(row.left, colour) if roomy else "",
             "" if row.left is None else f"{row.left:.1f} s",
             "" if row.due_in is None else f"{row.due_in:.1f} s",
             f"{row.requests:,}",
@@ -136,7 +139,8 @@ def _bar(left: float | None, colour: str) -> RenderableType:
 
 def _judged(promises: Sequence[Promise], *, no_wrap: bool = False) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    for _ in range(3):
+    table.add_column(no_wrap=True, min_width=len("✓ BROKEN"))
+    for _ in ("promise", "measured"):
         table.add_column(no_wrap=no_wrap, overflow="ellipsis")
     for promise in promises:
         colour = "green" if promise.kept else "bold red"

@@ -38,7 +38,8 @@ def label(key: TokenKey) -> str:
     """Return a key in words: in this demo its subject is nobody's secret."""
     client, subject, audience = asked_for(key)
     kind = f"{key.subject.type} {subject}" if key.subject is not None else ""
-    return " ".join(part for part in (client, kind, audience) if part)
+    host = (audience or "").removeprefix("https://").rstrip("/")
+    return " · ".join(part for part in (client, kind, host) if part)
 
 
 def _row(stage: Stage, status: KeyStatus) -> Row:

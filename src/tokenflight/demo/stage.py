@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from typing import Final
@@ -18,7 +18,7 @@ from tokenflight.demo.api import CALL, ME, Api, audience_of
 from tokenflight.demo.authority import AUTH0, BOX, Authority
 from tokenflight.demo.books import Asked, Books, asked_for
 from tokenflight.demo.hosting import Site, hosted
-from tokenflight.demo.patience import LONGEST
+from tokenflight.demo.patience import LONGEST, until
 from tokenflight.demo.tally import Tally
 from tokenflight.demo.turnstile import Turnstile
 from tokenflight.dialects import auth0, box
@@ -105,6 +105,15 @@ class Stage:
             return True
         self.troubles.append(f"the API answered {response.status_code}")
         return False
+
+    async def told(self, callers: Iterable[Caller]) -> None:
+        """Return when the tally knows of all tokens that were issued: hooks are told a little later."""
+        await until(
+            lambda: all(
+                self.tally.landed[caller.source.key] >= self.books.requests[caller.asked] for caller in callers
+            ),
+            patience=3.0,
+        )
 
     def _caller(self, source: BoundSource, path: str) -> Caller:
         auth = TokenAuth(source, origins=self.api_site.url)

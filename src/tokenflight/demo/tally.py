@@ -16,6 +16,7 @@ class Tally:
 
     Attributes:
         launched: how many flights, by key and what for.
+        landed: how many tokens, by key.
         waits: how many callers waited for a flight, by key.
         waits_after_first: the same without those for a key's first token.
         failures: how many flights brought nothing, by key.
@@ -23,10 +24,10 @@ class Tally:
 
     def __init__(self) -> None:
         self.launched: Counter[tuple[TokenKey, Trigger]] = Counter()
+        self.landed: Counter[TokenKey] = Counter()
         self.waits: Counter[TokenKey] = Counter()
         self.waits_after_first: Counter[TokenKey] = Counter()
         self.failures: Counter[TokenKey] = Counter()
-        self._has_landed: set[TokenKey] = set()
 
     def __call__(self, event: Event) -> None:
         """Count *event*."""
@@ -35,10 +36,9 @@ class Tally:
         elif isinstance(event, TokenLanded | FlightFailed):
             self.waits[event.key] += event.waiters
             self.failures[event.key] += isinstance(event, FlightFailed)
-            if event.key in self._has_landed:
+            if self.landed[event.key]:
                 self.waits_after_first[event.key] += event.waiters
-            elif isinstance(event, TokenLanded):
-                self._has_landed.add(event.key)
+            self.landed[event.key] += isinstance(event, TokenLanded)
 
     def flights(self, key: TokenKey) -> int:
         """Return how many flights a key had."""
