@@ -92,6 +92,7 @@ class LiveView:
 
     def _frame(self, stage: Stage) -> RenderableType:
         room = min(MOST_KEYS, max(FEWEST_KEYS, self._console.height - len(self._promises) - NOTES - 9))
+        roomy = self._console.width >= ROOMY
         now = time.monotonic()
         header = Text.assemble(
             ("▸ ", "bold cyan"),
@@ -101,15 +102,15 @@ class LiveView:
         notes = [Text(note, "yellow", overflow="ellipsis", no_wrap=True) for note in self._notes]
         parts: list[RenderableType] = [
             header,
-            Padding(_keys(rows(stage), room, self._console.width >= ROOMY), (1, 0, 0, 2)),
-            Padding(_judged(self._promises, no_wrap=True), (1, 0, 0, 2)),
+            Padding(_keys(rows(stage), room, roomy), (1, 0, 0, 2)),
+            Padding(_so_far(self._promises, roomy), (1, 0, 0, 2)),
         ]
         return Group("", *parts, "", *notes)
 
 
 def _keys(found: Sequence[Row], room: int, roomy: bool) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bright_black")
-    table.add_column("key", width=42 if roomy else 30, no_wrap=True, overflow="ellipsis")
+    table.add_column("key", width=42 if roomy else 26, no_wrap=True, overflow="ellipsis")
     table.add_column("verdict", min_width=7)
     table.add_column("", width=BAR if roomy else 0)
     for heading in ("left", "next refresh", "requests", "waits"):
@@ -137,13 +138,22 @@ def _bar(left: float | None, colour: str) -> RenderableType:
     return ProgressBar(total=LIFETIME, completed=left, width=BAR, complete_style=colour, finished_style=colour)
 
 
-def _judged(promises: Sequence[Promise], *, no_wrap: bool = False) -> Table:
+def _so_far(promises: Sequence[Promise], roomy: bool) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    table.add_column(no_wrap=True, min_width=len("✓ BROKEN"))
-    for _ in ("promise", "measured"):
-        table.add_column(no_wrap=no_wrap, overflow="ellipsis")
+    table.add_column(no_wrap=True, overflow="ellipsis")
     for promise in promises:
-        colour = "green" if promise.kept else "bold red"
-        mark = "✓" if promise.kept else "✗"
-        table.add_row(Text(f"{mark} {word(promise)}", colour), promise.text, Text(promise.measured, "cyan"))
+        text = Text.assemble(_mark(promise), "  ", promise.text)
+        table.add_row(text, Text(promise.measured, "cyan")) if roomy else table.add_row(text)
     return table
+
+
+def _judged(promises: Sequence[Promise]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    for promise in promises:
+        table.add_row(_mark(promise), promise.text, Text(promise.measured, "cyan"))
+    return table
+
+
+def _mark(promise: Promise) -> Text:
+    return Text(f"✓ {word(promise)}", "green") if promise.kept else Text(f"✗ {word(promise)}", "bold red")
