@@ -48,7 +48,8 @@ class WireExchange:
         if isinstance(answer, Failure):
             issued = answer
         else:
-            issued = parse(answer, client=self.client, key=trip.flight.key, wall=clock.wall(), redact=reader.seen)
+            known = [*reader.seen, *trip.held()]
+            issued = parse(answer, client=self.client, key=trip.flight.key, wall=clock.wall(), redact=known)
         if isinstance(issued, Failure):
             trip.engine.answers.hear(trip.lane, trip.flight.key, issued)
             return issued

@@ -13,6 +13,7 @@ from tokenflight.engine.places import RETURNED, SCHEDULED, WAITING, Ticket
 from tokenflight.model.events import AttemptFailed
 from tokenflight.model.failure import CLOSED, Failure
 from tokenflight.model.policy import attempt_limit, retry_pause
+from tokenflight.model.secret import Secret
 from tokenflight.transport.endpoint import drive
 
 Exchange = Callable[["Trip", float], Awaitable[Minted | Failure]]
@@ -38,6 +39,11 @@ class Trip:
     async def fly(self) -> Minted | Failure:
         """Try until there is a token, or no reason to go on."""
         return await drive(self._attempt, pause=self._pause, clock=self.engine.state.clock)
+
+    def held(self) -> tuple[Secret, ...]:
+        """Return the held token, which no error text may show either."""
+        entry = self.engine.state.entries.find(self.flight.key)
+        return () if entry is None or entry.token is None else (entry.token.access_token,)
 
     def refuse(self, brake: Brake) -> Failure:
         """End the flight because of a brake: what those get who ask meanwhile."""
