@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import anyio
 from rich.console import Console
 
-from tokenflight.demo.acts import PROGRAMME
+from tokenflight.demo.acts import PROGRAMME, Act
 from tokenflight.demo.live import LiveView
 from tokenflight.demo.promises import Promise, verdict
 from tokenflight.demo.stage import put_up
@@ -24,14 +25,14 @@ def main() -> int:
         return anyio.run(perform, view)
 
 
-async def perform(view: View) -> int:
+async def perform(view: View, programme: Sequence[Act[Any]] = PROGRAMME) -> int:
     """Play all acts for a view; return the exit code."""
     promises: list[Promise] = []
     async with put_up() as stage:
         view.begin(stage)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(view.watch, stage)
-            for act in PROGRAMME:
+            for act in programme:
                 view.act(act.title)
                 for promise in await act.outcome(stage):
                     promises.append(promise)
