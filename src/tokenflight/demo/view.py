@@ -88,7 +88,7 @@ def setting(stage: Stage) -> str:
 def progress(stage: Stage) -> str:
     """Return what has been counted so far, in words."""
     requests = stage.books.requests.total()
-    return f"{stage.calls:,} calls, {len(stage.troubles):,} failed; {requests:,} token requests"
+    return f"{stage.calls:,} calls, {len(stage.troubles):,} failed; {requests:,} token request{'' if requests == 1 else 's'}"
 
 
 def keys(stage: Stage) -> str:
