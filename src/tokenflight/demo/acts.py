@@ -17,7 +17,7 @@ from tokenflight.dialects import box
 
 F = TypeVar("F")
 
-SECONDS: Final = 12.0
+SECONDS: Final = 12.5
 DOWN_FOR: Final = 0.6
 AHEAD_OF_DUE: Final = 0.15
 

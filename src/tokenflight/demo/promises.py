@@ -111,7 +111,7 @@ def cold_callers(counted: ColdCallers) -> tuple[Promise, ...]:
     return (
         Promise(
             f"{counted.callers:,} cold callers on one key are 1 request",
-            f"{counted.served:,} served, {_requests(asked)}{_renewals(counted.ahead)}",
+            f"{counted.served:,} served, {requests(asked)}{_renewals(counted.ahead)}",
             counted.served == counted.callers > 0 and asked == 1,
         ),
     )
@@ -120,7 +120,7 @@ def cold_callers(counted: ColdCallers) -> tuple[Promise, ...]:
 def steady(counted: Steady) -> tuple[Promise, ...]:
     """A key in use never fails, never waits after its first token, and is renewed as the schedule says."""
     low, high = counted.bounds
-    keys, requests = len(counted.requests), sum(counted.requests.values())
+    keys, asked = len(counted.requests), sum(counted.requests.values())
     by_schedule = bool(keys) and all(low <= count <= high for count in counted.requests.values())
     return (
         Promise(
@@ -135,7 +135,7 @@ def steady(counted: Steady) -> tuple[Promise, ...]:
         ),
         Promise(
             "the token endpoint is asked as the schedule says",
-            f"{_requests(requests)} for {keys} keys in {counted.seconds:.1f} s; {low * keys} to {high * keys} allowed",
+            f"{requests(asked)} for {keys} keys in {counted.seconds:.1f} s; {low * keys} to {high * keys} allowed",
             by_schedule,
         ),
     )
@@ -176,7 +176,7 @@ def first_cancelled(counted: FirstCancelled) -> tuple[Promise, ...]:
     return (
         Promise(
             "the first caller cancelled: the others get the token",
-            f"{counted.served:,} of {counted.others:,} served, {_requests(asked)}{_renewals(counted.ahead)}",
+            f"{counted.served:,} of {counted.others:,} served, {requests(asked)}{_renewals(counted.ahead)}",
             counted.cancelled and counted.served == counted.others > 0 and asked == 1,
         ),
     )
@@ -188,7 +188,7 @@ def tenants(counted: Tenants) -> tuple[Promise, ...]:
     return (
         Promise(
             f"{number:,} tenants from a resolver are one request each",
-            f"{counted.served:,} of {counted.calls:,} served, {_requests(sum(counted.requests))}",
+            f"{counted.served:,} of {counted.calls:,} served, {requests(sum(counted.requests))}",
             counted.served == counted.calls > 0 and number > 0 and all(count == 1 for count in counted.requests),
         ),
         Promise(
@@ -205,7 +205,7 @@ def forms(counted: Forms) -> tuple[Promise, ...]:
     return (
         Promise(
             "every token request has its provider's form",
-            f"{_requests(counted.requests)}, {counted.refused:,} refused",
+            f"{requests(counted.requests)}, {counted.refused:,} refused",
             counted.requests > 0 and counted.refused == 0,
         ),
     )
@@ -216,7 +216,8 @@ def verdict(promises: Sequence[Promise]) -> int:
     return 0 if promises and all(promise.kept for promise in promises) else 1
 
 
-def _requests(count: int) -> str:
+def requests(count: int) -> str:
+    """Return a number of token requests in words."""
     return f"{count:,} token request{'' if count == 1 else 's'}"
 
 

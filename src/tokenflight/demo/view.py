@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 import anyio
 
-from tokenflight.demo.promises import Promise
+from tokenflight.demo.promises import Promise, requests
 from tokenflight.demo.rows import rows
 from tokenflight.demo.stage import Stage
 
@@ -87,8 +87,8 @@ def setting(stage: Stage) -> str:
 
 def progress(stage: Stage) -> str:
     """Return what has been counted so far, in words."""
-    requests = stage.books.requests.total()
-    return f"{stage.calls:,} calls, {len(stage.troubles):,} failed; {requests:,} token request{'' if requests == 1 else 's'}"
+    asked = requests(stage.books.requests.total())
+    return f"{stage.calls:,} calls, {len(stage.troubles):,} failed; {asked}"
 
 
 def keys(stage: Stage) -> str:
