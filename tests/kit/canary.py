@@ -9,8 +9,11 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import tokenflight
+
 MARK = "CNRY-"
 _TESTS = str(Path(__file__).parents[1])
+_DOORS = tuple(str(Path(tokenflight.__file__).parent / room) for room in ("provider", "ext"))
 
 
 def canary(kind: str) -> str:
@@ -23,12 +26,17 @@ def sightings(text: str) -> list[str]:
     return [text[max(0, found.start() - 60) : found.end() + 20] for found in _ANY_FORM.finditer(text)]
 
 
-def exposed(error: BaseException) -> str:
+def exposed(error: BaseException, *, frames: bool = True) -> str:
     """Return all that an exception shows to who looks closely: text, attributes, notes, and the locals of its frames.
 
     Causes, contexts and members of groups count, suppressed or not. Frames of tests are left out: they know the secret.
     """
-    return "\n".join(line for each in _family(error, set()) for line in _shown(each))
+    return "\n".join(line for each in _family(error, set()) for line in _shown(each, frames=frames))
+
+
+def came_through_a_door(error: BaseException) -> bool:
+    """Tell whether an exception left the library as users see it; within, pure functions may hold what they work on."""
+    return any(frame.f_code.co_filename.startswith(_DOORS) for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _family(error: BaseException, seen: set[int]) -> Iterator[BaseException]:
@@ -42,12 +50,12 @@ def _family(error: BaseException, seen: set[int]) -> Iterator[BaseException]:
             yield from _family(relative, seen)
 
 
-def _shown(error: BaseException) -> Iterator[str]:
+def _shown(error: BaseException, *, frames: bool) -> Iterator[str]:
     yield "".join(traceback.format_exception_only(error))
     yield repr(error)
     yield repr(error.args)
     yield repr(vars(error))
-    for frame, line in traceback.walk_tb(error.__traceback__):
+    for frame, line in traceback.walk_tb(error.__traceback__ if frames else None):
         if frame.f_code.co_filename.startswith(_TESTS):
             continue
         yield f"{frame.f_code.co_filename}:{line} {frame.f_code.co_name}"

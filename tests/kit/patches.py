@@ -15,7 +15,7 @@ import anyio
 import pytest
 import trio
 from anyio._backends import _trio as anyio_trio
-from tests.kit.canary import MARK, exposed
+from tests.kit.canary import MARK, came_through_a_door, exposed
 from tests.kit.watch import born, found, scan
 
 from tokenflight.errors import TokenFlightError
@@ -65,7 +65,7 @@ def _scan_warning(
 def _scan_error(original: Any, raises: Any, kind: Any, error: BaseException | None, trace: Any) -> bool:
     suppressed = original(raises, kind, error, trace)
     if isinstance(error, TokenFlightError):
-        scan(f"a {type(error).__name__}", exposed(error))
+        scan(f"a {type(error).__name__}", exposed(error, frames=came_through_a_door(error)))
     return bool(suppressed)
 
 

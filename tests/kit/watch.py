@@ -1,7 +1,8 @@
 """The watch that every test stands under: what it finds fails the test.
 
 - `secrets`: a canary in a log record (root at DEBUG, tracebacks rendered), a warning, captured output, or in what an
-  error of the library shows when `pytest.raises` catches it;
+  error of the library shows when `pytest.raises` catches it: its text and attributes, and, where it came out of a
+  provider or a door, the locals of its frames;
 - `tasks`: a task that outlives its loop's last fixture; `descriptors`: an open socket, pipe or file;
 - `loop`: what an event loop complains of, such as an exception that nobody retrieved;
 - `ledger`: a broken rule in the ledger of a double that the test made.

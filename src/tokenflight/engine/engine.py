@@ -56,15 +56,21 @@ class Engine:
             if root.alive and not root.here:
                 raise ProviderClosedError("the provider runs in another loop: leave it in the loop that entered it")
             await root.stop(grace)
+        for flight in list(self.state.flights.values()):  # one that shields itself may outlast the grace
+            self.state.abandon(flight)
+            flight.land()
         for entry in self.state.entries:
             entry.pins = 0
         self.landing.end_all()
 
     def forget(self, entry: Entry) -> None:
         """Close a key: a flight in the air answers who joined it and leaves nothing behind."""
-        self._abandon(entry)
+        flight = self.state.flights.get(entry.key)
+        if flight is not None:
+            self.state.abandon(flight)
         if entry.lane is not None:
             entry.lane.lift()
+        self.state.schedule.drop(entry)
         self.landing.end(entry.key)
         self.state.entries.close(entry)
 
@@ -76,8 +82,9 @@ class Engine:
         dropped = []
         for entry in self.state.entries.of_client(client):
             flight = self.state.flights.get(entry.key)
-            if flight is None or flight.boarded:
-                self._abandon(entry)
+            if flight is not None and flight.boarded:
+                self.state.abandon(flight)
+            self.state.schedule.drop(entry)
             if entry.token is not None:
                 dropped.append(entry.key)
             entry.clear()
@@ -85,12 +92,3 @@ class Engine:
                 self.planning.keep_warm(entry)
         self.state.lanes.drop_client(client)
         return dropped
-
-    def _abandon(self, entry: Entry) -> None:
-        """Leave a key's flight to who joined it, and plan the key no more."""
-        flight = self.state.flights.pop(entry.key, None)
-        if flight is not None:
-            flight.forgotten = True
-        if entry.lane is not None:
-            entry.lane.end(entry.key)
-        self.state.schedule.drop(entry)

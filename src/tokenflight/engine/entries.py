@@ -21,6 +21,7 @@ NEVER: Final = -math.inf
 SAMPLE: Final = 32
 
 EvictionReason: TypeAlias = Literal["expired", "lapsed", "crowding", "unused"]
+REASONS: Final[tuple[EvictionReason, ...]] = ("expired", "lapsed", "crowding", "unused")
 
 
 class Entry:
@@ -44,6 +45,7 @@ class Entry:
         "pins",
         "plan",
         "refusals",
+        "refused_since",
         "rejections",
         "seen_at",
         "token",
@@ -70,6 +72,7 @@ class Entry:
         self.lane: Lane | None = None
         self.rejections: Rejections | None = None
         self.failures = self.refusals = 0
+        self.refused_since = math.inf
 
     @property
     def closed(self) -> bool:
@@ -80,6 +83,11 @@ class Entry:
     def in_demand(self) -> bool:
         """Tell whether its token was used since it landed, or is pinned."""
         return self.pins > 0 or self.used_at != NEVER
+
+    @property
+    def client_held(self) -> bool:
+        """Tell whether its client's credentials count as refused."""
+        return self.lane is not None and self.lane.last is not None
 
     def verdict(self, now: float) -> Verdict:
         """Say what its token is worth."""
@@ -96,6 +104,7 @@ class Entry:
         self.fresh_until = life.due_at
         self.used_at = NEVER
         self.failures = self.refusals = 0
+        self.refused_since = math.inf
         self.not_before = NEVER
         self.last = None
 
@@ -173,19 +182,20 @@ class Entries:
     def victim(self, now: float, busy: Container[TokenKey], spare: Entry) -> tuple[Entry, EvictionReason] | None:
         """Choose who makes room, never who is pinned or *busy*, nor *spare*.
 
-        Of a sample: the expired first, then those that nobody used since they landed, then keys of a client that holds
-        more than its share, then the longest unused.
+        Of a sample: the expired first, then those that nobody used since they landed, then the longest unused. Among
+        several clients that is one of a client that holds its share or more: where all of those are in flight, nobody
+        makes room until one has landed.
         """
-        fair = self.max_keys / max(1, len(self._per_client))
-        candidates = [
-            entry for entry in self._sample() if not entry.pins and entry.key not in busy and entry is not spare
+        ranked = [
+            (rank, entry.last_use(), entry.index, entry)
+            for entry in self._sample()
+            if not entry.pins and entry.key not in busy and entry is not spare
+            if (rank := self._rank(entry, now)) is not None
         ]
-        if not candidates:
+        if not ranked:
             return None
-        ranked = [(self._rank(entry, now, fair), entry.last_use(), entry.index, entry) for entry in candidates]
         rank, _, _, entry = min(ranked, key=lambda item: item[:3])
-        reasons: tuple[EvictionReason, ...] = ("expired", "lapsed", "crowding", "unused")
-        return entry, reasons[rank]
+        return entry, REASONS[rank]
 
     def _sample(self) -> list[Entry]:
         if len(self._all) <= SAMPLE:
@@ -193,12 +203,16 @@ class Entries:
         picks = {min(int(self._draw(0, len(self._all))), len(self._all) - 1) for _ in range(SAMPLE)}
         return [self._all[index] for index in picks]
 
-    def _rank(self, entry: Entry, now: float, fair: float) -> int:
+    def _rank(self, entry: Entry, now: float) -> int | None:
+        """Return the place of its reason among all; None where it stays: it is in use, and within its client's share."""
         if entry.left(now) <= 0:
             return 0
         if not entry.in_demand:
             return 1
-        return 2 if self._per_client[entry.key.client] > fair else 3
+        clients = len(self._per_client)
+        if clients == 1:
+            return 3
+        return 2 if self._per_client[entry.key.client] * clients >= len(self._all) else None
 
     def __repr__(self) -> str:
         return f"Entries({len(self._all)} of {self.max_keys})"

@@ -177,22 +177,22 @@ class Lane:
     def succeeded(self, fingerprint: bytes, now: float) -> None:
         """Count a token: the credentials behind *fingerprint* are good."""
         self.good_at, self.good = now, fingerprint
-        self.last = self.refused = self.trial = None
-        self.refusals, self.held_until = 0, -math.inf
         self.throttles = 0
+        self.lift()
 
     def refuse(self, fingerprint: bytes) -> None:
         """Remember which credentials were refused, so that another look knows new ones."""
         self.refused = fingerprint
 
-    def widen(self, failure: Failure, fingerprint: bytes, now: float, draw: Draw) -> float | None:
+    def widen(self, failure: Failure, now: float, draw: Draw, *, since: float) -> float | None:
         """Hold back the whole client after `invalid_client`; return for how long, or None where it does not widen.
 
-        It does not where a key of this client succeeded with the same credentials in the last 60 s.
+        It does not where a key of this client succeeded with the credentials that are refused in the last 60 s, or
+        *since* this key was first refused: then the key is what the server does not like.
         """
         if failure.code != "invalid_client":
             return None
-        if self.good == fingerprint and now < self.good_at + TRUSTED_FOR:
+        if self.good == self.refused and self.good_at > min(since, now - TRUSTED_FOR):
             return None
         self.refusals += 1
         held = backoff_permanent(self.refusals, draw)

@@ -6,13 +6,13 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from threading import get_ident
 from typing import Any, Final, TypeAlias
 
 import anyio
 from anyio.lowlevel import checkpoint
 from attrs import define, field
 
+from tokenflight.engine.root_task import here
 from tokenflight.errors import ConfigurationError
 from tokenflight.model.clock import Clock
 from tokenflight.model.events import Event
@@ -57,7 +57,7 @@ class EventQueue:
     _clock: Clock
     _queue: deque[Event] = field(factory=deque, init=False)
     _wake: anyio.Event | None = field(default=None, init=False)
-    _thread: int = field(default=0, init=False)
+    _home: object = field(default=None, init=False)
     dropped: int = field(default=0, init=False)
 
     @classmethod
@@ -73,15 +73,15 @@ class EventQueue:
             self.dropped += 1
             return
         self._queue.append(event)
-        # An event may come from a thread with a loop of its own, which must not touch this loop's wake-up call.
-        if self._wake is not None and self._thread == get_ident():
+        # An event may come from another loop, which must not touch this loop's wake-up call; it may be closed by now.
+        if self._wake is not None and self._home == here():
             self._wake.set()
 
     async def run(self) -> None:
         """Tell events until cancelled; return at once where there are no hooks. May be run again, in another loop."""
         if not self._listeners:
             return
-        self._thread = get_ident()
+        self._home = here()
         try:
             while True:
                 self._wake = anyio.Event()

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from tokenflight.engine.entries import Entry
 from tokenflight.engine.flight import Flight, Minted
 from tokenflight.engine.health import Brake
-from tokenflight.engine.planning import Planning
+from tokenflight.engine.planning import SPREAD, Planning
 from tokenflight.engine.rejections import Rejections
 from tokenflight.engine.state import State
 from tokenflight.model.events import AnswerOdd, ClientHeldBack, FlightFailed, TokenLanded
@@ -185,9 +185,11 @@ class Landing:
         held = None
         if lane is not None:
             lane.refuse(flight.fingerprint)
-            held = lane.widen(failure, flight.fingerprint, now, draw)
+            entry.refused_since = min(entry.refused_since, now)
+            held = lane.widen(failure, now, draw, since=entry.refused_since)
         if lane is not None and held is not None:
             self._state.hooks.emit(ClientHeldBack(endpoint=lane.health.label, client=lane.client, held=held))
+            entry.brake, entry.not_before = "client", now + held + SPREAD  # let another key be the one that tries
             return
         entry.refusals += 1
         entry.brake = "permanent"

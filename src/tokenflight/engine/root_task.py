@@ -6,7 +6,6 @@ both may be different tasks, what the user's block raises is untouched, and no c
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import sys
@@ -17,7 +16,6 @@ from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
-from anyio.lowlevel import current_token
 
 from tokenflight.model.clock import Clock
 
@@ -36,7 +34,7 @@ class RootTask:
         self._clock = clock
         self._services = services
         self._cleanup = cleanup
-        self._home = _here()
+        self._home = here()
         self._pid = os.getpid()
         self._group: TaskGroup | None = None
         self._begun = anyio.Event()
@@ -56,17 +54,22 @@ class RootTask:
 
     @property
     def closing(self) -> bool:
-        """Tell whether a cancellation that is seen inside is its own end."""
-        return self._stopped or self._group is None or self._group.cancel_scope.cancel_called
+        """Tell whether a cancellation that is seen inside is its own end, be it stopped or its loop about to end.
+
+        A loop of asyncio's that ends cancels all tasks one by one; trio knows no cancellation of a single task.
+        """
+        cancelling = getattr(self._task, "cancelling", None)
+        ending = cancelling is None or cancelling() > 0
+        return self._stopped or self._group is None or self._group.cancel_scope.cancel_called or ending
 
     @property
     def here(self) -> bool:
         """Tell whether the caller runs in the same loop."""
-        return _here() == self._home
+        return here() == self._home
 
     def _loop_closed(self) -> bool:
         """Tell whether its loop is gone without having ended it, which only asyncio's can be."""
-        closed = getattr(getattr(self._home, "native_token", self._home), "is_closed", None)
+        closed = getattr(self._home, "is_closed", None)
         return bool(closed and closed())
 
     async def start(self, grace: float) -> None:
@@ -76,6 +79,8 @@ class RootTask:
 
             self._task = trio.lowlevel.spawn_system_task(self._main, grace, context=Context())
         else:
+            import asyncio
+
             self._task = asyncio.get_running_loop().create_task(self._main(grace), context=Context())
         try:
             await self._begun.wait()
@@ -91,9 +96,10 @@ class RootTask:
     async def stop(self, grace: float) -> None:
         """Cancel everything and wait for the end, *grace* seconds at most. Leaves a dead or foreign one alone."""
         self._stopped = True
-        if not self.alive or self._group is None:
+        if not self.alive or self._task is None:
             return
-        self._group.cancel_scope.cancel()
+        if self._group is not None:
+            self._group.cancel_scope.cancel()
         # Shielded, because whoever leaves in a cancelled scope must not leave tasks behind; bounded by the grace.
         with self._clock.timeout_at(self._clock.now() + grace) as scope:
             scope.shield = True
@@ -126,7 +132,7 @@ class RootTask:
         try:
             await function(*args)
         except anyio.get_cancelled_exc_class():
-            if self.closing or _in_trio():
+            if self.closing:
                 raise
             logger.debug("a child was cancelled from outside")
         except BaseException as error:
@@ -140,12 +146,15 @@ class RootTask:
         return f"RootTask({'open' if self._group is not None and not self._stopped else 'closed'})"
 
 
-def _here() -> object:
-    """Return a token of the running loop, None outside of one."""
-    try:
-        return current_token()
-    except RuntimeError:
-        return None
+def here() -> object:
+    """Return what stands for the running loop, None outside of one; asked on every call that has to wait.
+
+    A loop that runs has its library loaded: asking `sys.modules` imports neither for who uses the other.
+    """
+    trio, asyncio = sys.modules.get("trio"), sys.modules.get("asyncio")
+    if trio is not None and trio.lowlevel.in_trio_run():
+        return trio.lowlevel.current_trio_token()
+    return None if asyncio is None else asyncio._get_running_loop()
 
 
 def _in_trio() -> bool:

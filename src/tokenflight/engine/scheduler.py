@@ -65,6 +65,10 @@ class Scheduler(Generic[T]):
         self._live -= bool(item.plan)
         item.plan = 0
 
+    def reset(self) -> None:
+        """Forget the task that ran it: its loop may be gone, and an event of a closed loop cannot be set."""
+        self._earlier = None
+
     async def run(self, due: Callable[[T, float, bool], None], failed: Callable[[Exception], None]) -> None:
         """Call *due* with each item when its time has come, until cancelled; what it raises goes to *failed*."""
         while True:

@@ -77,7 +77,8 @@ class State:
         To who is *bare* (has no usable token, or rejects it) neither Pace nor the backoff of a live token counts.
         """
         brakes: list[Brake] = []
-        if now < entry.not_before and entry.last is not None and not (bare and entry.brake == "backoff"):
+        lifted = (entry.brake == "backoff" and bare) or (entry.brake == "client" and not entry.client_held)
+        if now < entry.not_before and entry.last is not None and not lifted:
             brakes.append(Brake(entry.not_before, entry.brake, entry.last))
         if not bare and entry.life is not None and now < entry.life.paced_until:
             brakes.append(Brake(entry.life.paced_until, "pace", CLOSED))
@@ -116,10 +117,18 @@ class State:
         self.entries.close(entry)
         self.hooks.emit(TokenEvicted(key=entry.key, reason=reason, live=live))
 
+    def abandon(self, flight: Flight) -> None:
+        """Expect nothing of a flight any more: it answers who joined it and leaves nothing behind."""
+        flight.forgotten = True
+        self.flights.pop(flight.key, None)
+        if (entry := self.entries.find(flight.key)) is not None:
+            entry.unsettle()
+            if entry.lane is not None:
+                entry.lane.end(entry.key)
+
     def begin_anew(self) -> None:
         """Drop what a root task left that died without a word: its loop was closed, or it was a parent process's."""
-        for key in self.flights:
-            if (entry := self.entries.find(key)) is not None:
-                entry.unsettle()
-        self.flights.clear()
+        for flight in list(self.flights.values()):
+            self.abandon(flight)
+        self.schedule.reset()
         self.lanes.reset()

@@ -20,7 +20,7 @@ _DECISIVE: Final = frozenset(
 )
 _MAX_DIGITS: Final = 400
 _MAX_FORM_FIELDS: Final = 1_000
-_DELAY = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+_DELAY = re.compile(r"[0-9]{1,300}(?:\.[0-9]{1,9})?")
 _MAX_DATE_LENGTH: Final = 64
 
 

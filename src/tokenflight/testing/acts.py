@@ -23,9 +23,11 @@ class Call(Protocol):
 
     async def pause(self, seconds: float) -> None:
         """Wait on the double's clock; raises AskerGoneError where the asker leaves meanwhile."""
+        ...
 
     async def vanish(self) -> None:
         """Wait until the asker has left, and raise AskerGoneError."""
+        ...
 
     def usual(self) -> Reply:
         """Do the double's ordinary business."""

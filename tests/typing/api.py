@@ -1,0 +1,180 @@
+"""Users' code as type checkers see it: never run, checked by mypy and pyright in their strict modes."""
+
+# pyright: strict
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, assert_type
+
+import httpx
+
+from tokenflight import (
+    ANY,
+    Audience,
+    BoundSource,
+    ClientSecretBasic,
+    ClientSecretPost,
+    Clock,
+    Dialect,
+    EndpointHealth,
+    Fetch,
+    KeyStatus,
+    MemoryStore,
+    OAuthClient,
+    PublicClient,
+    RefreshPolicy,
+    RetryPolicy,
+    Secret,
+    Store,
+    Subject,
+    SystemClock,
+    Token,
+    TokenKey,
+    TokenProvider,
+    TokenRequestError,
+    TokenSource,
+)
+from tokenflight.dialects import auth0, box
+from tokenflight.ext.httpx import TokenAuth, TokenUnavailable
+from tokenflight.model.events import Event, TokenLanded
+from tokenflight.observe import LoggingHook
+from tokenflight.testing import FakeTokenEndpoint, ProtectedApp, StaticTokenSource, VirtualClock
+
+
+async def secret_from_a_vault() -> str:
+    return "s3cret"
+
+
+clients: Mapping[str, OAuthClient] = {
+    "basic": OAuthClient(client_id="a", token_endpoint="https://a.example/token", authentication="s3cret"),
+    "file": OAuthClient(client_id="a", token_endpoint="https://a.example/token", authentication=Path("secret")),
+    "vault": OAuthClient(client_id="a", token_endpoint="https://a.example/token", authentication=secret_from_a_vault),
+    "post": OAuthClient(
+        client_id="a",
+        token_endpoint="https://a.example/token",
+        authentication=ClientSecretPost(Secret("s3cret")),
+        scope="read write",
+        parameters={"tenant": "t"},
+        origins=["https://api.example"],
+        refresh=RefreshPolicy(early=0.5),
+    ),
+    "raw": OAuthClient(
+        client_id="a",
+        token_endpoint="https://a.example/token",
+        authentication=ClientSecretBasic("s3cret", raw=True),
+        origins=ANY,
+    ),
+    "auth0": auth0.client(domain="t.eu.auth0.com", client_id="a", client_secret="s3cret"),
+    "box": box.client(client_id="a", client_secret=secret_from_a_vault),
+}
+
+
+def form(key: TokenKey, fields: dict[str, str]) -> Mapping[str, str]:
+    return fields if key.subject is None else {**fields, "acct": key.subject.id}
+
+
+def parse(status: int, headers: Mapping[str, str], fields: dict[str, Any]) -> Mapping[str, Any]:
+    return fields
+
+
+dialect = Dialect(form=form, parse=parse, classify=lambda status, error, description: None, hint=None)
+
+
+async def fetch(key: TokenKey) -> Token:
+    return Token("t", expires_in=60, scope=key.scope or ())
+
+
+async def resolve(name: str) -> OAuthClient | None:
+    return clients.get(name)
+
+
+def resolve_at_once(name: str) -> OAuthClient | None:
+    return clients.get(name)
+
+
+def hook(event: Event) -> None:
+    if isinstance(event, TokenLanded):
+        assert_type(event.took, float)
+
+
+async def slow_hook(event: Event) -> None: ...
+
+
+async def main() -> None:
+    TokenProvider(resolve)
+    TokenProvider(resolve_at_once)
+    TokenProvider(OAuthClient(client_id="label", grant=Fetch(fetch)))
+    provider = TokenProvider(
+        clients,
+        http=httpx.AsyncClient(),
+        store=MemoryStore(max_records=10),
+        refresh=RefreshPolicy(),
+        retry=RetryPolicy(attempts=1),
+        hooks=[hook, slow_hook, LoggingHook()],
+        max_keys=10,
+        max_flights=2,
+        shutdown_grace=1,
+        clock=SystemClock(),
+    )
+    async with provider as tokens:
+        assert_type(tokens, TokenProvider)
+        token = await tokens.token("basic", subject=Subject("s"), audience=Audience("a"), scope=["x"], min_ttl=30)
+        assert_type(token, Token)
+        assert_type(token.header, str)
+        assert_type(token.access_token, Secret)
+        assert_type(token.expires_at, datetime | None)
+        assert_type(token.issued_at, datetime)
+        assert_type(token.scope, frozenset[str])
+        assert_type(token.refresh_token, Secret | None)
+        assert_type(token.extra, Mapping[str, Any])
+
+        source = tokens.source("box", subject=box.user("1"), keep_warm=True)
+        assert_type(source, BoundSource)
+        assert_type(source.key, TokenKey)
+        assert_type(await source.renew(token, origin="https://api.example"), Token)
+        as_protocol: TokenSource = source
+        assert_type(await as_protocol.token(), Token)
+
+        auth = tokens.auth("auth0", audience="https://api.example", origins=["https://api.example"])
+        assert_type(auth, TokenAuth)
+        async with httpx.AsyncClient(auth=auth) as api:
+            try:
+                await api.get("https://api.example")
+            except TokenUnavailable as error:
+                assert_type(error.transient, bool)
+                assert_type(error.retry_after, float | None)
+
+        assert_type(await tokens.renew("basic", rejected=token, origin=None), Token)
+        assert_type(await tokens.forget("basic"), bool)
+        assert_type(await tokens.forget_client("basic", subject="s"), int)
+        assert_type(await tokens.warm_up(source, timeout=1.0, strict=False), tuple[KeyStatus, ...])
+        assert_type(tokens.status("basic", limit=5), tuple[KeyStatus, ...])
+        assert_type(tokens.health(), tuple[EndpointHealth, ...])
+        try:
+            await tokens.token("basic")
+        except TokenRequestError as error:
+            assert_type(error.key, TokenKey | None)
+            assert_type(error.hint, str | None)
+
+
+async def doubles() -> None:
+    clock = VirtualClock(seed=1)
+    endpoint = FakeTokenEndpoint(expires_in=60, clock=clock)
+    api = ProtectedApp(endpoint)
+    source = StaticTokenSource("t")
+    as_clock: Clock = clock
+    as_store: Store = MemoryStore()
+    TokenProvider(clients, http=httpx.AsyncClient(transport=endpoint.transport()), clock=as_clock, store=as_store)
+    TokenAuth(source, origins=api.url, retry_unauthorized=False)
+    async with endpoint.serve() as url:
+        assert_type(url, str)
+
+
+TokenProvider("basic")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+OAuthClient("a")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+OAuthClient(client_id="a", authentication=PublicClient, grant="client_credentials")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Token("t", 60)  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue]
+RefreshPolicy(0.5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
