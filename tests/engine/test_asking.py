@@ -471,6 +471,16 @@ async def test_a_held_token_is_handed_out_to_its_end_by_an_engine_that_was_left(
     assert len(bench.flown) == 1
 
 
+async def test_what_is_due_in_an_engine_that_was_left_is_handed_out_and_nothing_planned() -> None:
+    bench = Bench()
+    async with bench.entered():
+        token = await bench.ask()
+    bench.state.schedule.drop(bench.entry())
+    await bench.clock.advance(70.0)
+    assert await bench.engine.asking.token(bench.entry(), 0.0) is token
+    assert (bench.state.flights, len(bench.state.schedule)) == ({}, 0)
+
+
 async def test_what_must_start_something_in_an_engine_that_was_never_entered_says_so() -> None:
     bench = Bench()
     for call in (

@@ -115,13 +115,33 @@ async def test_in_another_loop_it_cannot_be_left() -> None:
 async def test_one_that_died_with_its_process_may_be_left_anywhere(monkeypatch) -> None:
     bench = Bench()
     async with bench.entered():
-        pid = os.getpid()
+        root, pid = bench.state.root, os.getpid()
+        home, root._home = root._home, object()
         with monkeypatch.context() as patch:
             patch.setattr(os, "getpid", lambda: pid + 1)
-            bench.state.root._home = object()
             await bench.engine.stop(1.0)
-        bench.state.root._home = anyio.lowlevel.current_token()
-        bench.state.root._stopped = False
+        root._home, root._stopped = home, False
+        assert bench.state.open
+
+
+async def test_who_waits_is_told_even_where_a_flight_outlasts_the_grace() -> None:
+    gate = anyio.Event()
+
+    async def stubborn(flight: Flight) -> Minted | Failure:
+        with anyio.CancelScope(shield=True):
+            await gate.wait()
+        return bench.minted()
+
+    bench = Bench()
+    await bench.engine.start(bench.mint, cleanup=bench.cleanup, grace=1.0)
+    bench.script(stubborn)
+    async with bench.asking(KEY) as got:
+        await bench.clock.run(bench.engine.stop, 1.0)
+        await bench.clock.settle()
+        assert [type(error) for error in got] == [ProviderClosedError]
+    gate.set()
+    await bench.clock.settle()
+    assert bench.entry().token is None, "what it brings then is nobody's"
 
 
 async def test_a_forgotten_key_holds_nothing_is_planned_no_more_and_ends_for_who_watches() -> None:
@@ -155,10 +175,13 @@ async def test_forgetting_lifts_what_held_the_client_back_and_frees_its_probe() 
         await bench.fails()
         lane = bench.entry().lane
         assert lane.brake(KEY, bench.clock.now()) is not None
-        lane.health.state, lane.health.probe = "probing", KEY
-        bench.engine.forget(bench.entry())
-        assert lane.health.probe is None
-        assert lane.brake(KEY, bench.clock.now()) is None
+        await bench.clock.advance(40.0)
+        lane.health.state, lane.health.last = "probing", failure()
+        async with bench.asking(KEY):
+            assert (lane.health.probe, lane.trial) == (KEY, KEY)
+            bench.engine.forget(bench.entry())
+            assert (lane.health.probe, lane.trial, lane.last) == (None, None, None)
+        lane.health.state = "up"
 
 
 async def test_a_cleared_client_holds_nothing_but_keeps_its_pins_and_bound_entries() -> None:
@@ -197,3 +220,24 @@ async def test_a_flight_that_is_still_finding_its_client_goes_on() -> None:
         bench.script(late)
         token = await bench.ask()
         assert bench.entry().token is token
+
+
+async def test_a_key_that_was_never_asked_for_may_be_forgotten() -> None:
+    async with Bench().entered() as bench:
+        entry = bench.entry()
+        bench.engine.forget(entry)
+        assert entry.closed
+
+
+async def test_a_flight_that_has_not_found_its_endpoint_may_be_forgotten() -> None:
+    async def early(flight: Flight) -> Minted | Failure:
+        entry = bench.entry()
+        entry.lane = None
+        bench.engine.forget(entry)
+        bench.state.abandon(flight)
+        return bench.minted()
+
+    async with Bench().entered() as bench:
+        bench.script(early)
+        assert (await bench.ask()).header == "Bearer t1"
+        assert bench.state.entries.find(KEY) is None

@@ -261,19 +261,40 @@ async def test_a_token_in_nobodys_demand_is_not_tried_for_again() -> None:
         assert len(bench.state.schedule) == 0
 
 
-@pytest.mark.parametrize("outcome", [REFUSED, BAD_CLIENT])
-async def test_a_permanent_failure_holds_back_for_half_a_minute_and_the_held_token_serves_on(outcome) -> None:
+@pytest.mark.parametrize(
+    ("outcome", "reason", "ends"),
+    [(REFUSED, "permanent", 65.1 + 30.0), (BAD_CLIENT, "client", 65.1 + 30.0 + 5.0)],
+    ids=["the key", "the client, and another of its keys shall try first"],
+)
+async def test_a_permanent_failure_holds_back_for_half_a_minute_and_the_held_token_serves_on(
+    outcome, reason, ends
+) -> None:
     async with Bench().entered() as bench:
         token = await bench.ask()
         await bench.engine.asking.token(bench.entry(), 0.0)
         bench.script(outcome)
         await bench.clock.advance(66.0)
-        entry, lane = bench.entry(), bench.entry().lane
+        entry = bench.entry()
         brake = bench.state.brake(entry, bench.clock.now(), bare=False)
         assert brake is not None
-        assert (brake.reason, brake.until) == ("permanent" if outcome is REFUSED else "client", pytest.approx(95.1))
+        assert (brake.reason, brake.until) == (reason, pytest.approx(ends))
         assert await bench.engine.asking.token(entry, 0.0) is token
-        assert lane.refused == b""
+        assert entry.lane.refused == b""
+
+
+async def test_a_key_that_alone_is_refused_while_others_succeed_holds_back_itself_alone() -> None:
+    async with Bench(latency=0.0).entered() as bench:
+        bench.script(BAD_CLIENT)
+        await bench.fails()
+        assert bench.entry().brake == "client"
+        await bench.clock.advance(40.0)
+        assert (await bench.ask(key("good"))).header == "Bearer t1"
+        bench.entry().lane.good = b""  # the same credentials as those that were refused
+        await bench.clock.advance(200.0)
+        bench.script(BAD_CLIENT)
+        await bench.fails()
+        assert (bench.entry().brake, bench.entry().refusals) == ("permanent", 1)
+        assert bench.entry().refused_since == 0.0
 
 
 async def test_a_key_refused_again_and_again_is_asked_for_less_and_less() -> None:

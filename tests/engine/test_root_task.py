@@ -59,7 +59,7 @@ async def test_services_run_from_start_to_stop_and_the_cleanup_comes_last() -> N
     house = House(one, other)
     assert (house.root.open, repr(house.root)) == (False, "RootTask(closed)")
     async with house.entered() as root:
-        assert (root.alive, root.open, root.here, root.closing) == (True, True, True, False)
+        assert (root.alive, root.open, root.here) == (True, True, True)
         assert repr(root) == "RootTask(open)"
         assert one.steps == other.steps == ["runs"]
         assert house.cleaned == 0
@@ -132,6 +132,16 @@ async def test_a_child_that_somebody_cancels_leaves_its_siblings_alone(anyio_bac
         await house.clock.settle()
         assert tasks[0].done()
         assert root.open
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_cancellation_seen_inside_is_its_own_end_only_once_it_is_ending() -> None:
+    async with House().entered() as root:
+        assert not root.closing
+        task: Any = root._task
+        task.cancel()
+        assert root.closing, "its loop cancels all tasks one by one"
+        await anyio.lowlevel.checkpoint()
 
 
 async def test_who_spawns_where_nothing_runs_spawns_nothing() -> None:
@@ -247,7 +257,8 @@ async def test_one_whose_loop_was_closed_is_dead(monkeypatch: pytest.MonkeyPatch
         with monkeypatch.context() as patch:
             patch.setattr(asyncio.get_running_loop(), "is_closed", lambda: True)
             assert not root.alive
-        assert root.alive
+            await root.stop(1.0)
+        assert root.alive, "nothing of a dead loop was waited for"
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
