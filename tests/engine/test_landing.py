@@ -125,15 +125,31 @@ async def test_who_has_no_token_takes_any_that_lives() -> None:
 
 async def test_the_held_token_again_is_no_gain_but_its_later_end_is_believed() -> None:
     async with Bench().entered() as bench:
+        held = (await bench.ask()).access_token.reveal()
+        await bench.clock.advance(50.0)
+        again = bench.minted(held)
+        assert bench.engine.landing.weigh(flight(), again) == "it is the held one"
+        assert bench.entry().life.expires_at == pytest.approx(150.1)
+        for fields in ({"lifetime": 1.0}, {"lifetime": 100.9}, {"lifetime": None}):
+            assert bench.engine.landing.weigh(flight(), bench.minted(held, **fields)) == "it is the held one"
+            assert bench.entry().life.expires_at == pytest.approx(150.1), "an end that is not later is not"
+
+
+async def test_a_rejected_token_come_again_is_not_believed_to_live_longer() -> None:
+    async with Bench().entered() as bench:
+        token = await bench.ask()
+        again = bench.minted(token.access_token.reveal(), lifetime=500.0)
+        assert bench.engine.landing.weigh(flight(rejected=token), again) == "it is the held one"
+        assert bench.entry().life.expires_at == 100.0
+
+
+async def test_the_held_token_with_its_own_date_has_no_later_end_whatever_the_wall_clock_did() -> None:
+    async with Bench().entered() as bench:
         token = await bench.ask()
         await bench.clock.advance(50.0)
-        again = bench.minted(token.access_token.reveal())
-        for rejected in (token, None):
-            assert bench.engine.landing.weigh(flight(rejected=rejected), again) == "it is the held one"
-            assert bench.entry().life.expires_at == pytest.approx(150.1 if rejected is None else 100.0)
-        sooner = bench.minted(token.access_token.reveal(), lifetime=1.0)
-        assert bench.engine.landing.weigh(flight(), sooner) == "it is the held one"
-        assert bench.entry().life.expires_at == pytest.approx(150.1), "an earlier end is not"
+        stored = Minted(token=token, sent_at=bench.clock.now(), lifetime=100.0, refresh=RefreshPolicy())
+        assert bench.engine.landing.weigh(flight(), stored) == "it is the held one"
+        assert bench.entry().life.expires_at == 100.0
 
 
 @pytest.mark.parametrize("trigger", ["schedule", "due", "probe"])
