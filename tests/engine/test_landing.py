@@ -418,16 +418,15 @@ async def test_a_forgotten_flight_answers_who_joined_and_leaves_nothing_behind()
 
 
 async def test_a_flight_removes_itself_and_never_the_one_that_took_its_place() -> None:
-    async with Bench(latency=1.0).entered() as bench:
-        async with bench.asking(KEY) as got:
-            await bench.clock.advance(0.5)
-            bench.engine.forget(bench.entry())
-            async with bench.asking(KEY):
-                await bench.clock.advance(0.6)
-                assert len(got) == 1
-                assert bench.state.flights[KEY] is bench.flown[1]
-                await bench.clock.advance(0.6)
-                assert bench.state.flights == {}
+    async with Bench(latency=1.0).entered() as bench, bench.asking(KEY) as got:
+        await bench.clock.advance(0.5)
+        bench.engine.forget(bench.entry())
+        async with bench.asking(KEY):
+            await bench.clock.advance(0.6)
+            assert len(got) == 1
+            assert bench.state.flights[KEY] is bench.flown[1]
+            await bench.clock.advance(0.6)
+            assert bench.state.flights == {}
 
 
 async def test_watchers_hear_of_each_landing_until_the_end() -> None:

@@ -110,10 +110,9 @@ async def test_who_waits_when_the_engine_is_left_is_told_that_it_was() -> None:
         except ProviderClosedError as error:
             got.append(str(error))
 
-    async with anyio.create_task_group() as tasks:
-        async with bench.entered():
-            tasks.start_soon(caller)
-            await bench.clock.settle()
+    async with anyio.create_task_group() as tasks, bench.entered():
+        tasks.start_soon(caller)
+        await bench.clock.settle()
     assert got == [CLOSED.detail]
     assert "was left while this token was on its way" in got[0]
     assert bench.entry().last is None, "leaving is no failure of the key"
@@ -126,14 +125,10 @@ async def test_before_a_mint_is_given_nothing_is_brought() -> None:
 
 
 def test_an_exception_is_carried_without_its_frames_and_causes() -> None:
-    try:
-        try:
-            raise KeyError("inner")
-        except KeyError as inner:
-            raise StoreError("outer") from inner
-    except StoreError as error:
-        carried = as_it_is(error, transient=True)
-        assert error.__cause__ is not None, "the original is left alone"
+    with pytest.raises(StoreError) as raised:
+        raise StoreError("outer") from KeyError("inner")
+    carried = as_it_is(raised.value, transient=True)
+    assert raised.value.__cause__ is not None, "the original is left alone"
     made = carried.exception(KEY)
     assert (type(made), str(made), carried.reason, carried.transient) == (StoreError, "outer", "StoreError", True)
     assert made.__cause__ is made.__context__ is made.__traceback__ is None

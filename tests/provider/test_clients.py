@@ -63,14 +63,14 @@ def test_a_mapping_of_one_may_leave_its_name_out() -> None:
 
 
 def test_with_several_or_a_resolver_leaving_it_out_is_an_error_that_says_which_there_are() -> None:
-    with pytest.raises(ConfigurationError, match="name it, one of files, orders$"):
+    with pytest.raises(ConfigurationError, match=r"name it, one of files, orders$"):
         fixed({"orders": client(), "files": client()}).name(None)
-    with pytest.raises(ConfigurationError, match="name it, the name your resolver knows$"):
+    with pytest.raises(ConfigurationError, match=r"name it, the name your resolver knows$"):
         Registry(None).clients.name(None)
 
 
 def test_an_unknown_name_is_an_error_that_says_which_there_are() -> None:
-    with pytest.raises(ConfigurationError, match="there is no client 'file': name one of files, orders$"):
+    with pytest.raises(ConfigurationError, match=r"there is no client 'file': name one of files, orders$"):
         fixed({"orders": client(), "files": client()}).name("file")
 
 

@@ -25,7 +25,7 @@ async def test_the_users_client_is_used_and_left_open() -> None:
 
 async def test_one_of_our_own_is_opened_and_closed_each_time() -> None:
     connection = Connection(None)
-    with pytest.raises(ProviderClosedError, match="use `async with`$"):
+    with pytest.raises(ProviderClosedError, match=r"use `async with`$"):
         _ = connection.http
     opened = []
     for _ in range(2):

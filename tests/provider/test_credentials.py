@@ -61,7 +61,10 @@ def fails() -> str:
         (fails, "a callable that holds a secret raised LookupError"),
         (lambda: "", "a callable that holds a secret gave no secret"),
         (lambda: 7, "a callable that holds a secret gave no secret"),
-        (Path("/nowhere/CNRY-not-this/secret.txt"), "the file 'secret.txt' that holds a secret raised FileNotFoundError"),
+        (
+            Path("/nowhere/CNRY-not-this/secret.txt"),
+            "the file 'secret.txt' that holds a secret raised FileNotFoundError",
+        ),
     ],
 )
 async def test_a_source_that_fails_is_transient_and_says_no_more_than_the_type(source, told) -> None:

@@ -37,7 +37,9 @@ class Shelf:
         made = {"sent_at": self.clock.now(), "lifetime": 100.0, "refresh": RefreshPolicy()} | fields
         return Minted(token=token, **made)
 
-    async def save(self, of: OAuthClient, key: TokenKey = KEY, *, after: Record | None = None, value: str = "t") -> None:
+    async def save(
+        self, of: OAuthClient, key: TokenKey = KEY, *, after: Record | None = None, value: str = "t"
+    ) -> None:
         await self.records.save(of, key, self.minted(value), self.events.append, after=after)
 
     async def load(self, of: OAuthClient, key: TokenKey = KEY) -> Record | None:
@@ -158,7 +160,9 @@ async def test_without_a_store_and_for_fetch_there_are_no_records() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "reason", "took"), [(OSError("CNRY-dsn"), "OSError", 0.0), (None, "timeout", 1.0)], ids=["raises", "hangs"]
+    ("error", "reason", "took"),
+    [(OSError("CNRY-dsn"), "OSError", 0.0), (None, "timeout", 1.0)],
+    ids=["raises", "hangs"],
 )
 async def test_a_store_that_fails_costs_a_second_at_most_and_is_told(error, reason, took) -> None:
     shelf = Shelf(Failing(error))
