@@ -261,6 +261,11 @@ async def test_one_whose_loop_was_closed_is_dead(monkeypatch: pytest.MonkeyPatch
         assert root.alive, "nothing of a dead loop was waited for"
 
 
+def throw_away(house: House) -> None:
+    del house.root
+    gc.collect()
+
+
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_one_that_was_never_stopped_says_so_when_it_is_thrown_away() -> None:
     house = House()
@@ -270,10 +275,8 @@ async def test_one_that_was_never_stopped_says_so_when_it_is_thrown_away() -> No
     await house.clock.settle()
     del task
     with pytest.warns(ResourceWarning, match="entered and never left: use `async with`"):
-        house.__dict__.clear()
+        throw_away(house)
 
 
 async def test_one_that_was_never_started_says_nothing() -> None:
-    house = House()
-    del house.root
-    gc.collect()
+    throw_away(House())
