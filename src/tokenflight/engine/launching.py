@@ -40,8 +40,7 @@ class Launching:
         state.schedule.drop(entry)
         entry.settle()
         state.hooks.emit(FlightLaunched(key=entry.key, trigger=trigger))
-        if state.root is not None:
-            state.root.spawn(self._fly, flight)
+        state.root.spawn(self._fly, flight)  # type: ignore[union-attr]  # open, so there is one
         return flight
 
     async def _fly(self, flight: Flight) -> None:
