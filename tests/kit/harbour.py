@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from tokenflight.testing import ApiEntry, FakeTokenEndpoint, ProtectedApp
 E = TypeVar("E", bound=Event)
 T = TypeVar("T")
 
+_TLS = ssl.create_default_context()
 AT_ONCE = RetryPolicy(base=0.01, cap=0.02)
 """The attempts of a flight follow each other at once, so that a failing one does not take a second."""
 
@@ -87,9 +89,16 @@ async def harbour(**options: Any) -> AsyncIterator[Harbour]:
 @asynccontextmanager
 async def calling(auth: Any, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
     """Open an httpx client that signs its requests and has as many connections as it wants."""
-    options = {"limits": httpx.Limits(max_connections=None), "timeout": 30, "trust_env": False} | options
+    options = {"limits": httpx.Limits(max_connections=None), "timeout": 30, "trust_env": False, "verify": _TLS} | options
     async with httpx.AsyncClient(auth=auth, **options) as http:
         yield http
+
+
+@asynccontextmanager
+async def fleet(*auths: Any) -> AsyncIterator[list[httpx.AsyncClient]]:
+    """Open one httpx client for each auth: a pool takes quadratic time in the connections that it has."""
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(calling(auth)) for auth in auths]
 
 
 async def at_once(*calls: Callable[[], Awaitable[T]]) -> list[T | TokenFlightError]:

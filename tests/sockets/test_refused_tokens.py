@@ -10,14 +10,14 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from tests.kit.harbour import Harbour, at_once, calling, harbour, soon
+from tests.kit.harbour import Harbour, at_once, calling, fleet, harbour, soon
 
 from tokenflight import TokenRequestError
 from tokenflight.model.events import RenewalRefused, TokenRejected
 from tokenflight.testing import Answer, ApiEntry, Delay, Forbidden, Redirect, Straggle, Unauthorized
 from tokenflight.testing.acts import Act
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("hushed")]
 
 LATENCY = 0.05
 
@@ -40,12 +40,13 @@ def late_by(seconds: float) -> Callable[[ApiEntry], Act]:
 async def test_200_refusals_of_one_revoked_token_are_one_renewal_and_200_good_answers(
     port: Harbour, straggling: float, auths: int
 ) -> None:
-    async with port.provider() as tokens, port.api() as served, calling(None) as api:
-        chosen = [tokens.auth() for _ in range(auths)]
-        revoked = await tokens.token()
-        port.endpoint.revoke()
-        served.app.always(late_by(straggling))
-        got = await at_once(*[partial(api.get, served.url, auth=chosen[number % auths]) for number in range(200)])
+    async with port.provider() as tokens, port.api() as served:
+        one = tokens.auth()
+        async with fleet(*(one if auths == 1 else tokens.auth() for _ in range(max(auths, 10)))) as apis:
+            revoked = await tokens.token()
+            port.endpoint.revoke()
+            served.app.always(late_by(straggling))
+            got = await at_once(*[partial(apis[number % len(apis)].get, served.url) for number in range(200)])
     assert [answer.status_code for answer in got if isinstance(answer, httpx.Response)] == [200] * 200
     assert port.requests == 2
     first = [entry for entry in served.sent() if entry.headers["authorization"] == revoked.header]
@@ -69,15 +70,15 @@ async def test_an_api_that_always_says_401_costs_two_token_requests_and_disturbs
 ) -> None:
     async with port.provider() as tokens, port.api() as broken, port.api() as healthy:
         broken.app.always(refusal)
-        async with calling(tokens.auth(origins=[broken.url, healthy.url])) as api:
-            statuses: list[tuple[int, int]] = []
-            for _ in range(15):
-                got = await at_once(*[partial(api.get, each.url) for each in (broken, healthy) for _ in range(20)])
-                answered = [answer.status_code for answer in got if isinstance(answer, httpx.Response)]
-                statuses += zip(answered[:20], answered[20:], strict=True)
-    assert statuses == [(401, 200)] * 300
+        async with fleet(*[tokens.auth(origins=[broken.url, healthy.url])] * 2) as apis:
+            statuses: list[int] = []
+            for _ in range(60):
+                pairs = zip(apis, (broken, healthy), strict=True)
+                got = await at_once(*[partial(api.get, each.url) for api, each in pairs for _ in range(5)])
+                statuses += [answer.status_code for answer in got if isinstance(answer, httpx.Response)]
+    assert statuses == ([401] * 5 + [200] * 5) * 60
     assert port.requests == 2
-    assert len(broken.sent()) <= 300 + 20
+    assert len(broken.sent()) <= 300 + 5
     assert healthy.statuses == [200] * 300
 
 

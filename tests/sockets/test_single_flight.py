@@ -9,12 +9,12 @@ from functools import partial
 
 import anyio
 import pytest
-from tests.kit.harbour import AT_ONCE, Harbour, at_once, calling, harbour, sockets, soon
+from tests.kit.harbour import AT_ONCE, Harbour, at_once, fleet, harbour, sockets, soon
 
 from tokenflight import EndpointUnreachableError, InvalidClientError, Token, TokenFlightError
 from tokenflight.testing import Delay, Error, Reset
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("hushed")]
 
 LATENCY = Delay(0.2)
 
@@ -110,12 +110,12 @@ async def test_callers_that_are_cancelled_by_the_thousand_leave_no_socket_behind
         port.endpoint.always(Delay(0.05))
         served.app.always(Delay(0.1))
         async with port.provider() as tokens:
-            async with calling(None) as api:
+            async with fleet(*[None] * 5) as apis:
                 for number, patience in enumerate((0.02, 0.06, 0.12, 0.2) * 2):
                     auth = tokens.auth(subject=f"s{number % 6}")
                     port.endpoint.revoke()
                     with anyio.move_on_after(patience):
-                        await at_once(*[partial(api.get, served.url, auth=auth)] * 125)
+                        await at_once(*[partial(api.get, served.url, auth=auth) for api in apis for _ in range(25)])
             await soon(lambda: not any(status.in_flight for status in tokens.status()))
             await soon(lambda: sockets() <= before + 2 * 20)
             assert (await tokens.token(subject="one more")).header
