@@ -89,7 +89,12 @@ async def harbour(**options: Any) -> AsyncIterator[Harbour]:
 @asynccontextmanager
 async def calling(auth: Any, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
     """Open an httpx client that signs its requests and has as many connections as it wants."""
-    options = {"limits": httpx.Limits(max_connections=None), "timeout": 30, "trust_env": False, "verify": _TLS} | options
+    options = {
+        "limits": httpx.Limits(max_connections=None),
+        "timeout": 30,
+        "trust_env": False,
+        "verify": _TLS,
+    } | options
     async with httpx.AsyncClient(auth=auth, **options) as http:
         yield http
 
@@ -120,7 +125,7 @@ async def at_once(*calls: Callable[[], Awaitable[T]]) -> list[T | TokenFlightErr
 async def soon(condition: Callable[[], bool], *, within: float = 10.0) -> None:
     """Return when *condition* holds; TimeoutError where it does not come to hold."""
     with anyio.fail_after(within):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for happens across a socket
             await anyio.sleep(0.002)
 
 
