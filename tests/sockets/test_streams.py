@@ -24,7 +24,7 @@ async def port() -> AsyncIterator[Harbour]:
 @pytest.mark.parametrize("revoked", [False, True], ids=["good", "revoked"])
 async def test_100_posts_pass_beside_a_long_answer_on_the_same_auth(port: Harbour, revoked: bool) -> None:
     async with port.provider() as tokens, port.api(content="x" * 1_000) as served:
-        served.app.always(lambda entry: Drip(size=10, pause=0.02) if entry.path == "/events" else None)
+        served.app.always(lambda entry: Drip(size=10, pause=0.01) if entry.path == "/events" else None)
         async with (
             fleet(*[tokens.auth()] * 5) as apis,
             apis[0].stream("GET", f"{served.url}events") as events,
