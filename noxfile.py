@@ -88,7 +88,7 @@ def docs(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Print the ratios of docs/performance.md."""
     session.install(".[test]")
-    session.run("python", "benchmarks/run.py", *session.posargs)
+    session.run("python", "-m", "benchmarks", *session.posargs)
 
 
 @nox.session

@@ -84,6 +84,11 @@ class Entry:
         """Tell whether its token was used since it landed, or is pinned."""
         return self.pins > 0 or self.used_at != NEVER
 
+    @property
+    def client_held(self) -> bool:
+        """Tell whether its client's credentials count as refused."""
+        return self.lane is not None and self.lane.last is not None
+
     def verdict(self, now: float) -> Verdict:
         """Say what its token is worth."""
         return judge(self.life, now)
@@ -178,8 +183,8 @@ class Entries:
         """Choose who makes room, never who is pinned or *busy*, nor *spare*.
 
         Of a sample: the expired first, then those that nobody used since they landed, then the longest unused. Among
-        several clients that is one of a client that holds more than its share: where all of those are in flight,
-        nobody makes room until one has landed.
+        several clients that is one of a client that holds its share or more: where all of those are in flight, nobody
+        makes room until one has landed.
         """
         ranked = [
             (rank, entry.last_use(), entry.index, entry)
@@ -207,7 +212,7 @@ class Entries:
         clients = len(self._per_client)
         if clients == 1:
             return 3
-        return 2 if self._per_client[entry.key.client] * clients > self.max_keys else None
+        return 2 if self._per_client[entry.key.client] * clients >= len(self._all) else None
 
     def __repr__(self) -> str:
         return f"Entries({len(self._all)} of {self.max_keys})"

@@ -177,9 +177,8 @@ class Lane:
     def succeeded(self, fingerprint: bytes, now: float) -> None:
         """Count a token: the credentials behind *fingerprint* are good."""
         self.good_at, self.good = now, fingerprint
-        self.last = self.refused = self.trial = None
-        self.refusals, self.held_until = 0, -math.inf
         self.throttles = 0
+        self.lift()
 
     def refuse(self, fingerprint: bytes) -> None:
         """Remember which credentials were refused, so that another look knows new ones."""

@@ -6,7 +6,6 @@ both may be different tasks, what the user's block raises is untouched, and no c
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import sys
@@ -17,7 +16,6 @@ from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
-from anyio.lowlevel import current_token
 
 from tokenflight.model.clock import Clock
 
@@ -60,7 +58,8 @@ class RootTask:
 
         A loop of asyncio's that ends cancels all tasks one by one; trio knows no cancellation of a single task.
         """
-        ending = self._task.cancelling() > 0 if isinstance(self._task, asyncio.Task) else True
+        cancelling = getattr(self._task, "cancelling", None)
+        ending = cancelling is None or cancelling() > 0
         return self._stopped or self._group is None or self._group.cancel_scope.cancel_called or ending
 
     @property
@@ -70,7 +69,7 @@ class RootTask:
 
     def _loop_closed(self) -> bool:
         """Tell whether its loop is gone without having ended it, which only asyncio's can be."""
-        closed = getattr(getattr(self._home, "native_token", self._home), "is_closed", None)
+        closed = getattr(self._home, "is_closed", None)
         return bool(closed and closed())
 
     async def start(self, grace: float) -> None:
@@ -80,6 +79,8 @@ class RootTask:
 
             self._task = trio.lowlevel.spawn_system_task(self._main, grace, context=Context())
         else:
+            import asyncio
+
             self._task = asyncio.get_running_loop().create_task(self._main(grace), context=Context())
         try:
             await self._begun.wait()
@@ -146,11 +147,14 @@ class RootTask:
 
 
 def here() -> object:
-    """Return what stands for the running loop, None outside of one."""
-    try:
-        return current_token()
-    except RuntimeError:
-        return None
+    """Return what stands for the running loop, None outside of one; asked on every call that has to wait.
+
+    A loop that runs has its library loaded: asking `sys.modules` imports neither for who uses the other.
+    """
+    trio, asyncio = sys.modules.get("trio"), sys.modules.get("asyncio")
+    if trio is not None and trio.lowlevel.in_trio_run():
+        return trio.lowlevel.current_trio_token()
+    return None if asyncio is None else asyncio._get_running_loop()
 
 
 def _in_trio() -> bool:

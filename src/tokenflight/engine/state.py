@@ -77,7 +77,8 @@ class State:
         To who is *bare* (has no usable token, or rejects it) neither Pace nor the backoff of a live token counts.
         """
         brakes: list[Brake] = []
-        if now < entry.not_before and entry.last is not None and not (bare and entry.brake == "backoff"):
+        lifted = (entry.brake == "backoff" and bare) or (entry.brake == "client" and not entry.client_held)
+        if now < entry.not_before and entry.last is not None and not lifted:
             brakes.append(Brake(entry.not_before, entry.brake, entry.last))
         if not bare and entry.life is not None and now < entry.life.paced_until:
             brakes.append(Brake(entry.life.paced_until, "pace", CLOSED))

@@ -42,10 +42,10 @@ class _Name:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, _Name) or self.__class__ is not other.__class__:
             return NotImplemented
-        return (self._text, self.type) == (other._text, other.type)
+        return self._text == other._text and self.type == other.type
 
     def __hash__(self) -> int:
-        return hash((self._text, self.type))
+        return hash(self._text)  # types tell few texts apart, and this is on the path of every repeated call
 
 
 class Subject(_Name):
@@ -168,5 +168,5 @@ def _checked(text: object, what: str) -> None:
         raise ConfigurationError(f"{what} is a str, not {type(text).__name__}: pass str(...) of it")
     if not text:
         raise ConfigurationError(f"{what} is empty: leave it out or name it")
-    if any("\ud800" <= c <= "\udfff" for c in text):
+    if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
         raise ConfigurationError(f"{what} holds a lone surrogate, which has no UTF-8 form: decode its source strictly")

