@@ -16,6 +16,7 @@ from tokenflight.model.token import Token
 if TYPE_CHECKING:
     from tokenflight.engine.health import Lane
     from tokenflight.engine.rejections import Rejections
+    from tokenflight.engine.scheduler import Moment
 
 NEVER: Final = -math.inf
 SAMPLE: Final = 32
@@ -57,7 +58,8 @@ class Entry:
 
     def __init__(self, key: TokenKey) -> None:
         self.key = key
-        self.pins = self.plan = 0
+        self.pins = 0
+        self.plan: Moment | None = None
         self.index = -1
         self.seen_at = NEVER
         self.clear()
