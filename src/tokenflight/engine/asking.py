@@ -135,7 +135,8 @@ class Asking:
                 self._planning.postpone(entry, brake, now)
 
     async def _wait(self, flight: Flight) -> Minted | Failure:
-        if AIRBORNE.get() is flight:
+        mine = AIRBORNE.get()
+        if mine is not None and flight.depends_on(mine):
             raise ConfigurationError(
                 f"{flight.key!r} is asked for by what is to bring it: ask a provider of its own there"
             )

@@ -206,7 +206,7 @@ class Entries:
         return [self._all[index] for index in picks]
 
     def _rank(self, entry: Entry, now: float) -> int | None:
-        """Return the place of its reason among all; None where it stays: it is in use, and within its client's share."""
+        """Return the place of its reason; None where it stays: it is in use, and within its client's share."""
         if entry.left(now) <= 0:
             return 0
         if not entry.in_demand:

@@ -48,8 +48,9 @@ def worst(state: State, entries: Iterable[Entry], now: float, limit: int) -> tup
 
 
 def _held_back(state: State, entry: Entry, now: float) -> tuple[HoldingBack | None, float]:
+    """Return what holds a key back and until when. Pace holds every young token back; a shut API says more."""
     brake = state.brake(entry, now, bare=entry.left(now) <= 0)
-    if brake is not None:
-        return brake.reason, brake.until
     shut = None if entry.rejections is None else entry.rejections.held_until(now)
-    return (None, NEVER) if shut is None else ("rejected", shut)
+    if shut is not None and (brake is None or brake.reason == "pace"):
+        return "rejected", shut
+    return (None, NEVER) if brake is None else (brake.reason, brake.until)
