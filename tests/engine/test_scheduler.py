@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 class Item:
     def __init__(self, name: str) -> None:
         self.name = name
-        self.plan = 0
+        self.plan = None
 
 
 class Watched:
