@@ -145,32 +145,48 @@ def test_there_are_too_many_only_above_the_maximum() -> None:
     assert repr(kept) == "Entries(3 of 2)"
 
 
-def test_room_is_made_by_the_expired_then_the_lapsed_then_by_clients_that_hold_their_share_or_more() -> None:
-    kept = entries(8)
-    expired = held(kept, "expired", sent_at=-100.0, used=9.0)
-    lapsed = held(kept, "lapsed")
-    crowding = [held(kept, f"many{number}", "many", used=20.0 + number) for number in range(5)]
-    modest = [held(kept, f"few{number}", "few", used=10.0 - number) for number in range(2)]
-    spare = held(kept, "new")
+def closed_in_turn(kept: Entries, spare: Entry) -> list[tuple[str, str]]:
     order = []
     while (choice := kept.victim(30.0, NOBODY, spare)) is not None:
         kept.close(choice[0])
-        order.append((choice[0].key.scope, choice[1]))
-    assert order[:2] == [(expired.key.scope, "expired"), (lapsed.key.scope, "lapsed")]
-    rest = [(next(iter(scope)), reason) for scope, reason in order[2:]]
-    names = ("many0", "many1", "few1", "many2", "many3", "few0", "many4")
-    assert rest == [(name, "crowding") for name in names], "the few only when they are as many"
-    assert all(entry.closed for entry in (*crowding, *modest))
+        order.append((next(iter(choice[0].key.scope or "")), choice[1]))
+    return order
 
 
-def test_a_client_within_its_share_makes_no_room_while_the_crowd_is_in_flight() -> None:
+def test_room_is_made_by_the_expired_then_the_lapsed_then_the_longest_unused() -> None:
+    kept = entries(4)
+    held(kept, "expired", sent_at=-100.0, used=29.0)
+    held(kept, "lapsed")
+    for used, name in ((22.0, "recent"), (20.0, "old"), (21.0, "middle")):
+        held(kept, name, used=used)
+    assert closed_in_turn(kept, held(kept, "new")) == [
+        ("expired", "expired"),
+        ("lapsed", "lapsed"),
+        ("old", "unused"),
+        ("middle", "unused"),
+        ("recent", "unused"),
+    ]
+
+
+def test_among_several_clients_only_one_with_its_share_or_more_makes_room_for_what_is_in_use() -> None:
+    kept = entries(6)
+    for number in range(4):
+        held(kept, f"many{number}", "many", used=20.0 + number)
+    for number in range(2):
+        held(kept, f"few{number}", "few", used=1.0)
+    spare = held(kept, "new", "many")
+    assert kept.victim(30.0, NOBODY, spare) == (kept.find(key("many0", "many")), "crowding")
+    busy = {key(f"many{number}", "many") for number in range(4)}
+    assert kept.victim(30.0, busy, spare) is None, "nobody makes room until one of the crowd has landed"
+
+
+def test_a_client_with_exactly_its_share_counts_as_crowding() -> None:
     kept = entries(3)
-    crowd = [held(kept, f"many{number}", "many") for number in range(4)]
-    modest = held(kept, "few", "few", used=1.0)
-    airborne = {entry.key for entry in crowd}
-    assert kept.victim(2.0, airborne, crowd[-1]) is None
-    assert kept.victim(2.0, airborne - {crowd[1].key}, crowd[-1]) == (crowd[1], "lapsed")
-    assert not modest.closed
+    mine = held(kept, "mine", "mine", used=1.0)
+    held(kept, "theirs", "theirs", used=2.0)
+    spare = held(kept, "new", "theirs")
+    kept.close(spare)
+    assert kept.victim(30.0, NOBODY, spare) == (mine, "crowding")
 
 
 def test_pinned_keys_and_keys_in_flight_and_the_new_one_stay() -> None:
@@ -220,6 +236,6 @@ def test_a_client_whose_last_key_closed_has_no_share_any_more() -> None:
     kept = entries(4)
     gone = held(kept, "gone", "gone")
     mine = [held(kept, str(number), "mine", used=1.0 + number) for number in range(3)]
-    assert kept.victim(50.0, {gone.key}, mine[2]) == (mine[0], "crowding"), "more than 4 / 2 keys"
+    assert kept.victim(50.0, {gone.key}, mine[2]) == (mine[0], "crowding")
     kept.close(gone)
-    assert kept.victim(50.0, NOBODY, mine[2]) == (mine[0], "unused"), "no more than 4 / 1 keys"
+    assert kept.victim(50.0, NOBODY, mine[2]) == (mine[0], "unused"), "its only client has no share to keep to"

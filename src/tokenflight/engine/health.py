@@ -11,6 +11,7 @@ from typing import Final, Literal
 from attrs import define, field, frozen
 
 from tokenflight.engine.places import Places
+from tokenflight.engine.scheduler import Moment
 from tokenflight.model.failure import Failure
 from tokenflight.model.key import TokenKey
 from tokenflight.model.policy import Draw, RetryPolicy, backoff_permanent, backoff_without, server_pause
@@ -50,7 +51,7 @@ class Health:
     wanted: TokenKey | None = None
     last: Failure | None = None
     issued: int = 0
-    plan: int = 0
+    plan: Moment | None = None
     parked: dict[TokenKey, None] = field(factory=dict, repr=False)
     """Keys whose renewal ahead waits for the endpoint to come back."""
 
@@ -125,7 +126,7 @@ class Lane:
 
     client: str
     health: Health
-    plan: int = 0
+    plan: Moment | None = None
     retry_after_at: float = -math.inf
     throttles: int = 0
     throttle: Failure | None = None

@@ -15,8 +15,10 @@ from tokenflight.model.events import AnswerOdd, ClientHeldBack, FlightFailed, To
 from tokenflight.model.failure import CLOSED, Failure
 from tokenflight.model.key import TokenKey
 from tokenflight.model.policy import Life, backoff_alive, backoff_permanent, backoff_without, live
+from tokenflight.model.token import Token
 
 PAUSE: Final = 1.0
+ROUNDING: Final = 1.0
 
 
 class Watcher(Protocol):
@@ -68,7 +70,7 @@ class Landing:
         if entry is None or entry.token is None or entry.life is None:
             return None
         if entry.token.header == minted.token.header:
-            if not flight.rejects and life.expires_at >= entry.life.expires_at:
+            if not flight.rejects and _ends_later(entry.token, entry.life, minted.token, life):
                 entry.life = life
             return "it is the held one"
         known = life.expires_at < math.inf and entry.life.expires_at < math.inf
@@ -196,3 +198,11 @@ class Landing:
         entry.refusals += 1
         entry.brake = "permanent"
         entry.not_before = now + backoff_permanent(entry.refusals, draw)
+
+
+def _ends_later(held: Token, life: Life, again: Token, new: Life) -> bool:
+    """Tell whether the held token, come again, was given a later end, by more than its rounding.
+
+    One that comes with the same date, as from a store, has no later end, whatever the wall clock did meanwhile.
+    """
+    return again.expires_at not in (None, held.expires_at) and new.expires_at > life.expires_at + ROUNDING
