@@ -250,7 +250,8 @@ def _end(entry: Entry, now: float) -> bool:
     """Put a key's token past its end; return whether there was one."""
     if entry.life is None:
         return False
-    entry.life = evolve(entry.life, due_at=now, urgent_at=now, expires_at=now)
+    age = now - entry.life.sent_at
+    entry.life = evolve(entry.life, due_at=now, span=evolve(entry.life.span, urgent=age, end=age))
     entry.fresh_until = NEVER
     return True
 
