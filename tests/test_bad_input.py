@@ -69,28 +69,73 @@ class House:
 Wrong = Callable[[], object]
 
 MADE_WRONG: dict[str, tuple[Wrong, str]] = {
-    "a public client with client credentials": (lambda: plain(authentication=PublicClient()), "give authentication, such as ClientSecretPost(...)"),
-    "no authentication with client credentials": (lambda: plain(authentication=None), "give authentication, such as ClientSecretPost(...)"),
-    "a class for an authentication": (lambda: plain(authentication=ClientSecretBasic), "call it with the client's secret, or leave it out"),
+    "a public client with client credentials": (
+        lambda: plain(authentication=PublicClient()),
+        "give authentication, such as ClientSecretPost(...)",
+    ),
+    "no authentication with client credentials": (
+        lambda: plain(authentication=None),
+        "give authentication, such as ClientSecretPost(...)",
+    ),
+    "a class for an authentication": (
+        lambda: plain(authentication=ClientSecretBasic),
+        "call it with the client's secret, or leave it out",
+    ),
     "no endpoint": (lambda: plain(token_endpoint=None), "give token_endpoint"),
     "an issuer alone": (lambda: plain(token_endpoint=None, issuer="https://auth.test"), "give token_endpoint"),
-    "Fetch and an endpoint": (lambda: OAuthClient(client_id="c", token_endpoint=URL, grant=Fetch(fetch)), "cannot use token_endpoint: leave it out"),
-    "Fetch and an issuer": (lambda: OAuthClient(client_id="c", issuer=API, grant=Fetch(fetch)), "cannot use issuer: leave it out"),
-    "Fetch and a secret": (lambda: OAuthClient(client_id="c", authentication="s", grant=Fetch(fetch)), "cannot use authentication: leave it out"),
+    "Fetch and an endpoint": (
+        lambda: OAuthClient(client_id="c", token_endpoint=URL, grant=Fetch(fetch)),
+        "cannot use token_endpoint: leave it out",
+    ),
+    "Fetch and an issuer": (
+        lambda: OAuthClient(client_id="c", issuer=API, grant=Fetch(fetch)),
+        "cannot use issuer: leave it out",
+    ),
+    "Fetch and a secret": (
+        lambda: OAuthClient(client_id="c", authentication="s", grant=Fetch(fetch)),
+        "cannot use authentication: leave it out",
+    ),
     "Fetch of a value": (lambda: Fetch("token"), "pass one"),  # type: ignore[arg-type]
-    "a http token endpoint": (lambda: plain(token_endpoint="http://auth.test/token"), "(http is for loopback; allow_insecure=True accepts the risk)"),
-    "a token endpoint with userinfo": (lambda: plain(token_endpoint="https://user@auth.test"), "take it out, it would show in logs"),
+    "a http token endpoint": (
+        lambda: plain(token_endpoint="http://auth.test/token"),
+        "(http is for loopback; allow_insecure=True accepts the risk)",
+    ),
+    "a token endpoint with userinfo": (
+        lambda: plain(token_endpoint="https://user@auth.test"),
+        "take it out, it would show in logs",
+    ),
     "a token endpoint with a fragment": (lambda: plain(token_endpoint=f"{URL}#x"), "take out what follows the #"),
-    "a parameter of the library's own": (lambda: plain(parameters={"scope": "x"}), "say it by an argument of the client, grant or call"),
+    "a parameter of the library's own": (
+        lambda: plain(parameters={"scope": "x"}),
+        "say it by an argument of the client, grant or call",
+    ),
     "an empty secret": (lambda: Secret(""), "check where it is read from"),
-    "two secrets for Auth0": (lambda: auth0.client(domain="t.auth0.com", client_id="c", client_secret="s", authentication="s"), "give one of them"),
-    "a URL for Auth0's domain": (lambda: auth0.client(domain="https://t.auth0.com", client_id="c", client_secret="s"), "write it like tenant.eu.auth0.com, without https:// and path"),
-    "a Basic secret for Box": (lambda: box.client(client_id="c", authentication=ClientSecretBasic("s")), "give client_secret, or ClientSecretPost(...)"),
-    "urgent before due": (lambda: RefreshPolicy(early=0.1, hard_margin=0.1), "so that early·(1 - spread) ≥ hard_margin and early_cap·(1 - spread) ≥ hard_margin_cap"),
-    "urgent before due, by the caps": (lambda: RefreshPolicy(early_cap=40.0), "so that early·(1 - spread) ≥ hard_margin and early_cap·(1 - spread) ≥ hard_margin_cap"),
+    "two secrets for Auth0": (
+        lambda: auth0.client(domain="t.auth0.com", client_id="c", client_secret="s", authentication="s"),
+        "give one of them",
+    ),
+    "a URL for Auth0's domain": (
+        lambda: auth0.client(domain="https://t.auth0.com", client_id="c", client_secret="s"),
+        "write it like tenant.eu.auth0.com, without https:// and path",
+    ),
+    "a Basic secret for Box": (
+        lambda: box.client(client_id="c", authentication=ClientSecretBasic("s")),
+        "give client_secret, or ClientSecretPost(...)",
+    ),
+    "urgent before due": (
+        lambda: RefreshPolicy(early=0.1, hard_margin=0.1),
+        "so that early·(1 - spread) ≥ hard_margin and early_cap·(1 - spread) ≥ hard_margin_cap",
+    ),
+    "urgent before due, by the caps": (
+        lambda: RefreshPolicy(early_cap=40.0),
+        "so that early·(1 - spread) ≥ hard_margin and early_cap·(1 - spread) ≥ hard_margin_cap",
+    ),
     "a share above the whole": (lambda: RefreshPolicy(early=1.5), "set it to at least 0.0 and below 1.0"),
     "no attempt": (lambda: RetryPolicy(attempts=0), "set it to 1 or more"),
-    "both ends of a token": (lambda: Token("t", expires_in=1, expires_at=VirtualClock), "pass expires_in or expires_at, not both"),  # type: ignore[arg-type]
+    "both ends of a token": (
+        lambda: Token("t", expires_in=1, expires_at=VirtualClock),
+        "pass expires_in or expires_at, not both",
+    ),  # type: ignore[arg-type]
     "a token that no header can carry": (lambda: Token("a\nb"), "check where it is from"),
     "no client at all": (lambda: TokenProvider({}), "give at least one OAuthClient"),
     "something else for the clients": (lambda: TokenProvider("plain"), "pass one"),  # type: ignore[arg-type]
@@ -104,7 +149,10 @@ MADE_WRONG: dict[str, tuple[Wrong, str]] = {
     "a grace below nothing": (lambda: TokenProvider(plain(), shutdown_grace=-1.0), "set it to 0 or more"),
     "an auth of no source": (lambda: TokenAuth("token"), "pass what TokenProvider.source() returns"),  # type: ignore[arg-type]
     "an auth for nowhere": (lambda: TokenAuth(StaticTokenSource("t"), origins=[]), "name one, or leave it out"),
-    "an origin that is no URL": (lambda: TokenAuth(StaticTokenSource("t"), origins="api.test"), "write it as https://host[:port]/path"),
+    "an origin that is no URL": (
+        lambda: TokenAuth(StaticTokenSource("t"), origins="api.test"),
+        "write it as https://host[:port]/path",
+    ),
 }
 
 
@@ -121,26 +169,56 @@ Call = Callable[[House], Awaitable[object]]
 ASKED_WRONG: dict[str, tuple[Call, str]] = {
     "an unknown client": (lambda at: at.provider.token("plane"), "name one of auth0, box, plain"),
     "no client among several": (lambda at: at.provider.token(), "name it, one of auth0, box, plain"),
-    "an unknown client of a source": (lambda at: _async(lambda: at.provider.source("plane")), "name one of auth0, box, plain"),
-    "an unknown client of an auth": (lambda at: _async(lambda: at.provider.auth("plane")), "name one of auth0, box, plain"),
+    "an unknown client of a source": (
+        lambda at: _async(lambda: at.provider.source("plane")),
+        "name one of auth0, box, plain",
+    ),
+    "an unknown client of an auth": (
+        lambda at: _async(lambda: at.provider.auth("plane")),
+        "name one of auth0, box, plain",
+    ),
     "an unknown client to renew": (lambda at: at.provider.renew("plane"), "name one of auth0, box, plain"),
     "an unknown client to forget": (lambda at: at.provider.forget("plane"), "name one of auth0, box, plain"),
-    "an unknown client to forget whole": (lambda at: at.provider.forget_client("plane"), "name one of auth0, box, plain"),
-    "a subject where none can go": (lambda at: at.provider.token("plain", subject="s"), "or give the client a dialect whose form says where it goes"),
-    "an audience where none can go": (lambda at: at.provider.token("plain", audience=Audience("a", "odd")), "or give the client a dialect whose form says where it goes"),
-    "an audience for Box": (lambda at: at.provider.token("box", subject=box.user("1"), audience="a"), "leave the audience out"),
+    "an unknown client to forget whole": (
+        lambda at: at.provider.forget_client("plane"),
+        "name one of auth0, box, plain",
+    ),
+    "a subject where none can go": (
+        lambda at: at.provider.token("plain", subject="s"),
+        "or give the client a dialect whose form says where it goes",
+    ),
+    "an audience where none can go": (
+        lambda at: at.provider.token("plain", audience=Audience("a", "odd")),
+        "or give the client a dialect whose form says where it goes",
+    ),
+    "an audience for Box": (
+        lambda at: at.provider.token("box", subject=box.user("1"), audience="a"),
+        "leave the audience out",
+    ),
     "no subject for Box": (lambda at: at.provider.token("box"), "or subject=box.user(id) for a user"),
-    "a subject of no kind for Box": (lambda at: at.provider.token("box", subject="1"), "or subject=box.user(id) for a user"),
-    "no audience for Auth0": (lambda at: at.provider.token("auth0"), "with the identifier of an API from Auth0 Dashboard > Applications > APIs"),
-    "a subject of no kind for Auth0": (lambda at: at.provider.token("auth0", subject="s", audience=API), "pass subject=auth0.organization(...), or leave it out"),
+    "a subject of no kind for Box": (
+        lambda at: at.provider.token("box", subject="1"),
+        "or subject=box.user(id) for a user",
+    ),
+    "no audience for Auth0": (
+        lambda at: at.provider.token("auth0"),
+        "with the identifier of an API from Auth0 Dashboard > Applications > APIs",
+    ),
+    "a subject of no kind for Auth0": (
+        lambda at: at.provider.token("auth0", subject="s", audience=API),
+        "pass subject=auth0.organization(...), or leave it out",
+    ),
     "a scope that is none": (lambda at: at.provider.token("plain", scope=['"']), "list one an item"),
     "an empty subject": (lambda at: at.provider.token("plain", subject=""), "leave it out or name it"),
     "a min_ttl below nothing": (lambda at: at.provider.token("plain", min_ttl=-1.0), "set it to 0 or more"),
     "entered twice at once": (lambda at: at.provider.__aenter__(), "enter it once, and share it with who needs it"),
     "a status of nothing": (lambda at: _async(lambda: at.provider.status(limit=0)), "set it to 1 or more"),
-    "a URL outside of the auth's origins": (lambda at: _get(at, origins="https://other.test"), "or use another auth for it"),
+    "a URL outside of the auth's origins": (
+        lambda at: _get(at, origins="https://other.test"),
+        "or use another auth for it",
+    ),
     "a plain http URL": (lambda at: _get(at, url="http://api.test"), "use https"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", ASKED_WRONG)
@@ -206,13 +284,13 @@ async def test_what_must_start_something_does_not_from_another_loop(what: str) -
     assert len(at.endpoint.ledger) == 0
 
 
-async def test_a_synchronous_client_sends_nothing_without_a_token() -> None:
-    at, seen = House(), []
-    with httpx.Client(transport=httpx.MockTransport(seen.append), auth=at.provider.auth("plain")) as api:  # type: ignore[arg-type]
-        with pytest.raises(ConfigurationError) as raised:
-            api.get(API)
+def test_a_synchronous_client_sends_nothing_without_a_token() -> None:
+    seen: list[httpx.Request] = []
+    auth = TokenProvider(plain()).auth()
+    api = httpx.Client(transport=httpx.MockTransport(seen.append), auth=auth)  # type: ignore[arg-type]
+    with api, pytest.raises(ConfigurationError) as raised:
+        api.get(API)
     assert_helps(raised.value, "use httpx.AsyncClient")
-    await at.http.aclose()
     assert seen == []
 
 
