@@ -11,7 +11,7 @@ import httpx
 from attrs import frozen
 
 from tokenflight import ClientSecretPost, OAuthClient, Token, TokenProvider
-from tokenflight.engine.engine import Engine
+from tokenflight.engine.state import State
 from tokenflight.model.clock import Clock
 from tokenflight.testing import FakeTokenEndpoint, VirtualClock
 
@@ -25,22 +25,23 @@ class House:
     provider: TokenProvider
 
     @property
-    def engine(self) -> Engine:
-        return engine_of(self.provider)
+    def state(self) -> State:
+        """What the engine knows."""
+        return state_of(self.provider)
 
     def quiet(self) -> bool:
         """Tell whether nothing is in the air, in line or waited for."""
-        healths = self.engine.lanes._healths.values()
+        healths = self.state.lanes._healths.values()
         places = all(health.places.in_air == 0 and health.probe is None for health in healths)
-        return not self.engine.flights and places and self.endpoint.ledger.in_flight == 0
+        return not self.state.flights and places and self.endpoint.ledger.in_flight == 0
 
     async def get(self, audience: str = "orders", **how: Any) -> Token:
         """Ask for a token."""
         return await self.provider.token(audience=audience, **how)
 
 
-def engine_of(provider: TokenProvider) -> Engine:
-    return provider._holdings.engine
+def state_of(provider: TokenProvider) -> State:
+    return provider._holdings.engine.state
 
 
 def client_of(endpoint: FakeTokenEndpoint, **fields: Any) -> OAuthClient:
@@ -48,9 +49,11 @@ def client_of(endpoint: FakeTokenEndpoint, **fields: Any) -> OAuthClient:
     return OAuthClient(token_endpoint=endpoint.url, **fields)
 
 
-def house(clients: Any = None, *, seed: int = 0, expires_in: Any = 3600, **settings: Any) -> House:
+def house(
+    clients: Any = None, *, clock: VirtualClock | None = None, expires_in: Any = 3600, **settings: Any
+) -> House:
     """Make a provider for one client, or for *clients*, with a clock of its own."""
-    clock = VirtualClock(seed)
+    clock = clock or VirtualClock()
     endpoint = FakeTokenEndpoint(clock=clock, expires_in=expires_in)
     http = httpx.AsyncClient(transport=endpoint.transport())
     provider = TokenProvider(clients or client_of(endpoint), http=http, clock=clock, **settings)

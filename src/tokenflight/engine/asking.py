@@ -125,7 +125,7 @@ class Asking:
     def _due(self, entry: Entry, now: float) -> None:
         """See that a renewal is in the air or planned; from then on callers stay on the fast path until urgent."""
         state = self._state
-        if entry.key in state.flights or entry.plan:
+        if entry.key in state.flights or entry.plan is not None:
             entry.settle()
         elif state.open:
             brake = state.brake(entry, now, bare=False)
@@ -135,7 +135,8 @@ class Asking:
                 self._planning.postpone(entry, brake, now)
 
     async def _wait(self, flight: Flight) -> Minted | Failure:
-        if AIRBORNE.get() is flight:
+        mine = AIRBORNE.get()
+        if mine is not None and flight.depends_on(mine):
             raise ConfigurationError(
                 f"{flight.key!r} is asked for by what is to bring it: ask a provider of its own there"
             )

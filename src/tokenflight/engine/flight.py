@@ -68,6 +68,10 @@ class Flight:
         """Tell whether the held token counts as none to it, because an API refused it."""
         return self.rejected is not None
 
+    def depends_on(self, other: Flight) -> bool:
+        """Tell whether it cannot land before *other* has: it is the same, or both wait for one client to be found."""
+        return self is other or (self.key.client == other.key.client and not (self.boarded or other.boarded))
+
     async def wait(self) -> None:
         """Wait until it lands."""
         if not self._landed:

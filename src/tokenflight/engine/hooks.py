@@ -27,8 +27,6 @@ HOOK_TIMEOUT: Final = 5.0
 REST: Final = 60.0
 """For how long a hook that hung is left out, and how far apart warnings about one hook are."""
 
-_FAULTS: Final = (Exception, SystemExit)  # asyncio would let a SystemExit out of the loop, past every caller
-
 
 @define(eq=False)
 class _Listener:
@@ -104,7 +102,7 @@ class EventQueue:
                 continue
             try:
                 result = listener.hook(event)
-            except _FAULTS as error:
+            except BaseException as error:  # whatever it is, the next event is told
                 self._complain(listener, f"raised {type(error).__name__}")
             else:
                 if inspect.isawaitable(result):
@@ -118,7 +116,9 @@ class EventQueue:
         with self._clock.timeout_at(self._clock.now() + HOOK_TIMEOUT) as scope:
             try:
                 await result
-            except _FAULTS as error:
+            except anyio.get_cancelled_exc_class():
+                raise
+            except BaseException as error:
                 self._complain(listener, f"raised {type(error).__name__}")
         if scope.cancelled_caught:
             listener.rests_until = self._clock.now() + REST

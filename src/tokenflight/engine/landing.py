@@ -178,6 +178,8 @@ class Landing:
             entry.brake = "backoff"
             pause = backoff_alive(entry.failures, left=left, length=entry.life.length, draw=draw)
             entry.not_before = now + pause
+            if entry.lane is not None:
+                entry.lane.health.hasten(entry.not_before)
         else:
             entry.brake = "failed"
             entry.not_before = now + backoff_without(entry.failures, self._state.retry, draw)
@@ -188,7 +190,7 @@ class Landing:
         if lane is not None:
             lane.refuse(flight.fingerprint)
             entry.refused_since = min(entry.refused_since, now)
-            held = lane.widen(failure, now, draw, since=entry.refused_since)
+            held = lane.widen(failure, flight.fingerprint, now, draw, since=entry.refused_since)
         if lane is not None and held is not None:
             self._state.hooks.emit(ClientHeldBack(endpoint=lane.health.label, client=lane.client, held=held))
             entry.brake, entry.not_before = "client", now + held + SPREAD  # let another key be the one that tries

@@ -62,7 +62,10 @@ class Launching:
 
 def as_it_is(error: BaseException, *, transient: bool = False) -> Failure:
     """Carry an exception to every waiter as a copy of itself, without its frames and causes."""
-    error = copy.copy(error)
+    try:
+        error = copy.copy(error)
+    except Exception:  # one whose __init__ wants other arguments than it keeps
+        return _unexpected(type(error).__name__)
     error.__traceback__ = error.__cause__ = error.__context__ = None
     return Failure(reason=type(error).__name__, detail="", transient=transient, prototype=error)
 

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import Any
+from weakref import finalize
 
 import anyio
 from anyio.abc import TaskGroup
@@ -41,6 +42,8 @@ class RootTask:
         self._ended = anyio.Event()
         self._task: object = None
         self._stopped = False
+        # It warns at the interpreter's end too, when a __del__ could no longer be heard.
+        self._warning = finalize(self, _warn_unleft, self._pid)
 
     @property
     def alive(self) -> bool:
@@ -96,6 +99,7 @@ class RootTask:
     async def stop(self, grace: float) -> None:
         """Cancel everything and wait for the end, *grace* seconds at most. Leaves a dead or foreign one alone."""
         self._stopped = True
+        self._warning.detach()
         if not self.alive or self._task is None:
             return
         if self._group is not None:
@@ -138,12 +142,13 @@ class RootTask:
         except BaseException as error:
             logger.error("a child of the provider raised %s; its siblings go on", type(error).__name__)
 
-    def __del__(self) -> None:
-        if self._task is not None and not self._stopped and self._pid == os.getpid():
-            warnings.warn("a TokenProvider was entered and never left: use `async with`", ResourceWarning, stacklevel=1)
-
     def __repr__(self) -> str:
         return f"RootTask({'open' if self._group is not None and not self._stopped else 'closed'})"
+
+
+def _warn_unleft(pid: int) -> None:
+    if pid == os.getpid():
+        warnings.warn("a TokenProvider was entered and never left: use `async with`", ResourceWarning, stacklevel=1)
 
 
 def here() -> object:

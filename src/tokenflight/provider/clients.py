@@ -11,7 +11,7 @@ from attrs import define, field
 
 from tokenflight.errors import ConfigurationError
 from tokenflight.model.clock import Clock
-from tokenflight.model.failure import CLOSED, Failure
+from tokenflight.model.failure import Failure
 from tokenflight.protocol.client import OAuthClient
 
 DEFAULT: Final = "default"
@@ -28,8 +28,8 @@ ClientsArgument: TypeAlias = "OAuthClient | Mapping[str, OAuthClient] | ClientRe
 class _Asking:
     """One call of the resolver in the air, that other flights of the same name wait for."""
 
+    answer: OAuthClient | Failure
     answered: anyio.Event = field(factory=anyio.Event)
-    answer: OAuthClient | Failure = CLOSED
 
 
 class Clients:
@@ -104,7 +104,9 @@ class Clients:
         if asking is not None:
             await asking.answered.wait()
             return asking.answer
-        asking = self._asking[name] = _Asking()
+        # The answer of one that ends in what is no Exception: its own flight knows more, and who joined goes on.
+        broken_off = Failure(reason="resolver", detail=f"the resolver of client {name!r} was broken off")
+        asking = self._asking[name] = _Asking(broken_off)
         try:
             asking.answer = await self._ask(name)
             return asking.answer

@@ -66,8 +66,10 @@ class Trip:
         while True:
             now = clock.now()
             brake = self._brake(now)
-            if brake is not None and not (brake.reason == "retry_after" and brake.until <= self._latest(now)):
-                return self.refuse(brake)
+            if brake is not None:
+                if brake.reason != "retry_after" or brake.until > self._latest(now):
+                    return self.refuse(brake)
+                self.engine.planning.hold(self.lane)  # in line, and no place is given before it is over
             await self._take_place()
             try:
                 now = clock.now()

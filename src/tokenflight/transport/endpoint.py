@@ -5,8 +5,10 @@ No exception of httpx, httpcore, h11 or ssl leaves this module: their texts and 
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -63,6 +65,7 @@ def token_client() -> httpx.AsyncClient:
     requests), keeps no cookie, reads no environment and speaks HTTP/1.1, whose library logs no header.
     """
     return httpx.AsyncClient(
+        verify=_tls(),
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         http1=True,
@@ -70,6 +73,12 @@ def token_client() -> httpx.AsyncClient:
         trust_env=False,
         follow_redirects=False,
     )
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Read the certificates that are trusted, once: that takes longer than all else that entering does."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def checked_client(http: object) -> httpx.AsyncClient:
