@@ -66,7 +66,7 @@ async def test_it_is_a_provider_and_any_client_name_resolves_and_none(tokens: Fa
         {"scope": "a b"},
         {"subject": Subject("me", "person"), "audience": "https://api.test", "scope": ["a"], "min_ttl": 60.0},
     ],
-    ids=str,
+    ids=["a str", "a user", "an API", "a resource", "a file", "a scope", "all at once"],
 )
 async def test_whatever_is_asked_for_counts_and_has_a_token_of_its_own(
     tokens: FakeProvider, asked: dict[str, Any]
