@@ -25,7 +25,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from tests.kit.house import House, house, watchdog
+from tests.kit.house import house, watchdog
 
 from tokenflight import Token, TokenFlightError
 from tokenflight.model.events import Event, FlightFailed, FlightLaunched, KeyEvent, TokenEvicted, TokenLanded

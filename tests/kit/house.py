@@ -49,9 +49,7 @@ def client_of(endpoint: FakeTokenEndpoint, **fields: Any) -> OAuthClient:
     return OAuthClient(token_endpoint=endpoint.url, **fields)
 
 
-def house(
-    clients: Any = None, *, clock: VirtualClock | None = None, expires_in: Any = 3600, **settings: Any
-) -> House:
+def house(clients: Any = None, *, clock: VirtualClock | None = None, expires_in: Any = 3600, **settings: Any) -> House:
     """Make a provider for one client, or for *clients*, with a clock of its own."""
     clock = clock or VirtualClock()
     endpoint = FakeTokenEndpoint(clock=clock, expires_in=expires_in)
