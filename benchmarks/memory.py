@@ -6,7 +6,7 @@ import asyncio
 import gc
 import sys
 import tracemalloc
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from time import process_time
 
 import anyio
@@ -15,12 +15,15 @@ from attrs import evolve
 
 from benchmarks.measure import Figure
 from benchmarks.world import LIFETIME, answering, fetch_client, wire_client
-from tokenflight import OAuthClient, TokenProvider
+from tokenflight import OAuthClient, SystemClock, TokenProvider
 
 SIZES = (1_000, 10_000, 100_000)
 AUDIENCE = "https://api.example.com"
 AT_ONCE = 20
 IDLE_SECONDS = 20.0
+PARTS = 600
+LATEST_DUE = 0.80
+LONGEST_SLEEP = 30.0
 
 
 async def run(scale: float) -> list[Figure]:
@@ -75,38 +78,44 @@ async def _ask(tokens: TokenProvider, numbers: Iterable[int]) -> None:
 async def _idle(keys: int, seconds: float) -> list[Figure]:
     """Measure the processor time of a stretch in which nobody asks.
 
-    *none falls due*: tokens of one age. *some all the time*: tokens whose due moments are spread over their
-    whole lifetime, so that its share of them comes up in the stretch and lapses.
+    *none falls due*: tokens of one age. *some all the time*: tokens that were fetched one after the other while the
+    clock went on by the most that a token lives until it is due, so that a share of them comes up and lapses.
     """
-    figures = []
-    lifetimes: dict[str, Callable[[], float]] = {"none falls due": lambda: LIFETIME, "some all the time": _spread()}
-    tasks = 0
-    for name, lifetime in lifetimes.items():
-        before = len(asyncio.all_tasks())
-        async with TokenProvider(fetch_client(lifetime=lifetime)) as tokens:
-            await anyio.sleep(0.1)
-            tasks = len(asyncio.all_tasks()) - before
-            await _ask(tokens, range(keys))
-            gc.collect()
-            await anyio.sleep(0.5)
-            start = process_time()
-            await anyio.sleep(seconds)
-            used = (process_time() - start) / seconds * 100
-        size = f"{keys:,} keys, {seconds:.0f} s"
-        figures.append(Figure(name=f"idle processor time, {name}", value=used, unit="%", target=0.05, size=size))
-    figures.append(
-        Figure(name="tasks of an idle provider, its root task among them", value=tasks, unit="tasks", target=3.0)
-    )
-    return figures
+    size = f"{keys:,} keys, {seconds:.0f} s"
+    async with TokenProvider(fetch_client()) as tokens:
+        await _ask(tokens, range(keys))
+        calm = await _processor_share(0.5, seconds)
+    clock = _FastForward()
+    async with TokenProvider(fetch_client(), clock=clock) as tokens:
+        for part in range(PARTS):
+            await _ask(tokens, range(part * keys // PARTS, (part + 1) * keys // PARTS))
+            clock.ahead += LIFETIME * LATEST_DUE / PARTS
+        steady = await _processor_share(LONGEST_SLEEP + 5.0, seconds)
+    before = len(asyncio.all_tasks())
+    async with TokenProvider(fetch_client(), hooks=[lambda event: None]):
+        await anyio.sleep(0.1)
+        tasks = len(asyncio.all_tasks()) - before
+    return [
+        Figure(name="idle processor time, none falls due", value=calm, unit="%", target=0.05, size=size),
+        Figure(name="idle processor time, some all the time", value=steady, unit="%", target=0.05, size=size),
+        Figure(name="tasks of an idle provider with hooks, its root task too", value=tasks, unit="tasks", target=3.0),
+    ]
 
 
-def _spread() -> Callable[[], float]:
-    """Return lifetimes that make tokens look as if they were fetched at any moment of the past hour."""
-    number = 0
+async def _processor_share(rest: float, seconds: float) -> float:
+    """Return which share of a processor this process takes, in percent, *rest* seconds from now."""
+    gc.collect()
+    await anyio.sleep(rest)
+    start = process_time()
+    await anyio.sleep(seconds)
+    return (process_time() - start) / seconds * 100
 
-    def lifetime() -> float:
-        nonlocal number
-        number += 1
-        return 60.0 + (number * 0.6180339887498949 % 1.0) * LIFETIME * 1.28  # due on average 0.78 of the way
 
-    return lifetime
+class _FastForward(SystemClock):
+    """A clock that can be put ahead."""
+
+    ahead = 0.0
+
+    def now(self) -> float:  # type: ignore[override]
+        """Return the age clock's reading, put ahead."""
+        return SystemClock.now() + self.ahead

@@ -9,14 +9,14 @@ from tests.kit.bench import key
 
 from tokenflight.engine.entries import NEVER, SAMPLE, VACANT, Entries, Entry
 from tokenflight.engine.rejections import Rejections
-from tokenflight.model.policy import Life
+from tokenflight.model.policy import Life, Span
 from tokenflight.model.token import Token
 
 NOBODY: frozenset[object] = frozenset()
 
 
 def life(sent_at: float = 0.0) -> Life:
-    return Life(sent_at, 100.0, sent_at + 70.0, sent_at + 90.0, sent_at + 100.0)
+    return Life(sent_at, sent_at + 70.0, Span(100.0, 90.0, 100.0))
 
 
 def first(low: float, high: float) -> float:

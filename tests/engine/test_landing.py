@@ -275,6 +275,7 @@ async def test_a_token_in_nobodys_demand_is_not_tried_for_again() -> None:
         await bench.clock.advance(1.0)
         assert entry.failures == 1
         assert len(bench.state.schedule) == 0
+        assert entry.fresh_until == 65.0, "the next call sees to it"
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,23 @@ async def test_a_lapsing_key_that_is_used_once_it_is_due_is_renewed_by_that_use(
         assert bench.triggers == ["call", "due"]
 
 
+async def test_a_key_whose_pin_ended_before_its_next_try_is_left_to_the_next_call() -> None:
+    async with Bench().entered() as bench:
+        bench.entry().pins = 1
+        await bench.ask()
+        bench.script(failure())
+        await bench.clock.advance(65.5)
+        entry = bench.entry()
+        assert entry.fresh_until == 90.0, "its next try is planned"
+        entry.pins = 0
+        await bench.clock.advance(2.0)
+        assert len(bench.flown) == 2
+        assert entry.fresh_until == 65.0
+        await use(bench)
+        await bench.clock.settle()
+        assert bench.triggers == ["call", "schedule", "due"]
+
+
 async def test_a_pinned_key_is_renewed_unused() -> None:
     async with Bench().entered() as bench:
         bench.entry().pins = 1

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 class Item:
     def __init__(self, name: str) -> None:
         self.name = name
-        self.plan = 0
+        self.plan = None
 
 
 class Watched:
@@ -97,7 +97,14 @@ async def test_an_item_that_came_up_may_be_planned_again() -> None:
 
 
 async def test_an_earlier_plan_wakes_the_sleeping_task_and_a_later_one_lets_it_sleep() -> None:
-    watched = Watched()
+    watched, woken = Watched(), []
+    inner = watched.clock.wait
+
+    async def wait(event: anyio.Event, until: float) -> bool:
+        woken.append(watched.clock.now())
+        return await inner(event, until)
+
+    watched.clock.wait = wait  # type: ignore[method-assign]
     watched.schedule.plan(Item("late"), 20.0)
     async with watched.running():
         await watched.clock.advance(1.0)
@@ -105,7 +112,8 @@ async def test_an_earlier_plan_wakes_the_sleeping_task_and_a_later_one_lets_it_s
         await watched.clock.advance(1.5)
         assert watched.came == [("soon", 2.0)]
         watched.schedule.plan(Item("later"), 30.0)
-        assert watched.clock.pending == 1
+        await watched.clock.settle()
+        assert woken == [0.0, 1.0, 2.0]
 
 
 async def test_it_sleeps_thirty_seconds_at_most_so_that_a_clock_that_ran_on_is_noticed() -> None:

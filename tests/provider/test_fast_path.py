@@ -75,7 +75,7 @@ def test_the_way_of_a_fresh_token_through_a_source_awaits_locks_and_spells_nothi
     }
     assert not {"GET_AWAITABLE", "YIELD_VALUE", "BEFORE_WITH", "BEFORE_ASYNC_WITH"} & {i.opname for i in way[3:]}
     assert not STRINGS & {instruction.opname for instruction in way}
-    assert names == {"_entry", "_now", "fresh_until", "used_at", "token"}
+    assert names == {"_fast", "_now", "fresh_until", "used_at", "token"}
     assert (
         sum(
             instruction.opname.startswith(("CALL", "PRECALL")) and instruction.opname != "PRECALL"

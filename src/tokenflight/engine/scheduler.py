@@ -18,16 +18,18 @@ PAUSE_AFTER_FAILURE: Final = 1.0
 SLACK: Final = 1_024
 
 
+NEAR: Final = 60.0
 COARSE: Final = 10
-"""Whoever is planned waits at most 1/512 longer, and never a second; who is due close together shares a wake-up."""
+"""What lies further ahead than a minute may come 1/512 later, a second at most: who is due closely shares a wake-up."""
 
 
 @define(eq=False)
 class Moment:
-    """A time on the age clock, with those who are or were planned for it."""
+    """A time on the age clock, with those who are or were planned for it; `first` counts who is done with."""
 
     when: float
     items: list[Any] = field(factory=list, repr=False)
+    first: int = 0
 
 
 class Plannable(Protocol):
@@ -95,8 +97,6 @@ class Scheduler(Generic[T]):
             except Exception as error:
                 failed(error)
                 await self._clock.sleep_until(self._clock.now() + PAUSE_AFTER_FAILURE)
-            finally:
-                self._earlier = None
 
     async def _work(self, due: Callable[[T, float, bool], None], failed: Callable[[Exception], None]) -> None:
         asleep_until = min(self._wake_at, self._clock.now())
@@ -115,7 +115,7 @@ class Scheduler(Generic[T]):
 
     def _pop(self, now: float) -> Iterator[T]:
         while (moment := self._first()) is not None and moment.when <= now:
-            item = moment.items[-1]
+            item = moment.items[moment.first]
             self.drop(item)
             yield item
 
@@ -123,10 +123,10 @@ class Scheduler(Generic[T]):
         """Return the earliest moment that somebody is planned for; the stale ones before it go."""
         while self._heap:
             moment = self._heap[0][1]
-            while moment.items and moment.items[-1].plan is not moment:
-                moment.items.pop()
+            while moment.first < len(moment.items) and moment.items[moment.first].plan is not moment:
+                moment.first += 1
                 self._listed -= 1
-            if moment.items:
+            if moment.first < len(moment.items):
                 return moment
             heapq.heappop(self._heap)
             del self._moments[moment.when]
@@ -136,6 +136,7 @@ class Scheduler(Generic[T]):
         """Let go of stale plans, which are more than those that count; who was planned anew is listed twice."""
         for moment in self._moments.values():
             moment.items = list(dict.fromkeys(item for item in moment.items if item.plan is moment))
+            moment.first = 0
         self._moments = {when: moment for when, moment in self._moments.items() if moment.items}
         self._heap = list(self._moments.items())
         heapq.heapify(self._heap)
@@ -144,7 +145,7 @@ class Scheduler(Generic[T]):
 
 def _shared(when: float, now: float) -> float:
     """Round *when* up to a grain that what lies further ahead makes coarser: a power of two, one second at most."""
-    if not 0.0 < when - now < math.inf:
+    if not NEAR < when - now < math.inf:
         return when
     grain = 2.0 ** min(0, math.frexp(when - now)[1] - COARSE)
     return math.ceil(when / grain) * grain

@@ -46,7 +46,7 @@ class _Name:
         return self._text == other._text and self.type == other.type
 
     def __hash__(self) -> int:
-        return hash(self._text)  # types tell few texts apart, and this is on the path of every repeated call
+        return hash((self._text, self.type))
 
 
 class Subject(_Name):
