@@ -94,6 +94,18 @@ async def test_a_429_to_a_probe_postpones_the_next_one() -> None:
         assert bench.triggers[3:] == ["probe", "probe"]
 
 
+async def test_a_429_to_what_was_in_the_air_postpones_the_probe_that_was_planned() -> None:
+    async with Bench(latency=0.0).entered() as bench:
+        bench.script(*[failure()] * 3)
+        for name in "abc":
+            await bench.fails(key(name))
+        await bench.fails(key("a"))
+        await bench.clock.advance(0.3)
+        hear(bench, failure("http_429", status=429, counts=False))
+        await bench.clock.advance(1.0)
+        assert bench.launches[3:] == pytest.approx([0.8], abs=0.01)
+
+
 async def test_a_short_retry_after_holds_the_clients_flights_in_line_until_its_end() -> None:
     async with Bench().entered() as bench:
         lane = lane_of(bench)

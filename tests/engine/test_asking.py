@@ -55,6 +55,15 @@ async def test_a_due_token_is_handed_out_at_once_and_the_first_call_after_an_idl
         assert bench.entry().fresh_until == 90.0, "callers are back on the fast path"
 
 
+async def test_it_is_due_from_the_very_moment_on() -> None:
+    async with Bench().entered() as bench:
+        await bench.ask()
+        await bench.clock.advance(65.0 - bench.clock.now())
+        await bench.engine.asking.token(bench.entry(), 0.0)
+        await bench.clock.settle()
+        assert (bench.clock.now(), bench.triggers) == (65.0, ["call", "due"])
+
+
 async def test_what_is_planned_already_is_not_launched_by_who_finds_it_due() -> None:
     async with Bench().entered() as bench:
         token = await bench.ask()
@@ -131,6 +140,7 @@ async def test_who_waits_in_the_urgent_second_and_loses_the_token_gets_the_next(
             assert got == []
             await bench.clock.advance(5.0)
             assert [token.header for token in got] == ["Bearer t3"]
+            assert bench.entry().token is got[0], "and the key holds it"
         assert bench.triggers == ["call", "due", "call"]
 
 

@@ -48,6 +48,23 @@ async def test_a_lapsing_key_that_is_used_once_it_is_due_is_renewed_by_that_use(
         assert bench.triggers == ["call", "due"]
 
 
+async def test_a_key_whose_pin_ended_before_its_next_try_is_left_to_the_next_call() -> None:
+    async with Bench().entered() as bench:
+        bench.entry().pins = 1
+        await bench.ask()
+        bench.script(failure())
+        await bench.clock.advance(65.5)
+        entry = bench.entry()
+        assert entry.fresh_until == 90.0, "its next try is planned"
+        entry.pins = 0
+        await bench.clock.advance(2.0)
+        assert len(bench.flown) == 2
+        assert entry.fresh_until == 65.0
+        await use(bench)
+        await bench.clock.settle()
+        assert bench.triggers == ["call", "schedule", "due"]
+
+
 async def test_a_pinned_key_is_renewed_unused() -> None:
     async with Bench().entered() as bench:
         bench.entry().pins = 1
@@ -184,6 +201,33 @@ async def test_a_probe_for_who_is_gone_or_in_the_air_is_none() -> None:
         health.parked[key("gone")] = None
         bench.engine.forget(bench.entry(key("a")))
         await bench.clock.advance(5.0)
+        assert len(bench.flown) == 3
+        assert health.wanted is None
+
+
+async def test_a_key_that_is_held_back_for_reasons_of_its_own_is_no_probe_and_comes_up_at_their_end() -> None:
+    async with Bench(latency=0.0).entered() as bench:
+        await three_fail(bench)
+        entry, health = bench.entry(key("b")), bench.entry(key("a")).lane.health
+        entry.pins, entry.brake, entry.not_before = 1, "permanent", 20.0
+        health.parked = dict.fromkeys([key("a"), key("b")])
+        bench.engine.planning.probe(health)
+        bench.script(failure())
+        await bench.clock.advance(0.5)
+        assert (bench.triggers[3:], bench.flown[3].key) == (["probe"], key("a"))
+        assert key("b") not in health.parked
+        await bench.clock.advance(20.0)
+        assert [flight.trigger for flight in bench.flown if flight.key == key("b")] == ["call", "pinned"]
+        assert bench.launches[bench.flown.index(next(f for f in bench.flown if f.trigger == "pinned"))] >= 20.0
+
+
+async def test_one_that_was_only_wanted_is_dropped_then() -> None:
+    async with Bench(latency=0.0).entered() as bench:
+        await three_fail(bench)
+        entry, health = bench.entry(key("b")), bench.entry(key("a")).lane.health
+        await bench.fails(key("b"))
+        entry.brake, entry.not_before = "permanent", 20.0
+        await bench.clock.advance(30.0)
         assert len(bench.flown) == 3
         assert health.wanted is None
 

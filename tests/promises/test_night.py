@@ -16,7 +16,7 @@ from tokenflight.testing import Hang, Refuse
 pytestmark = pytest.mark.anyio
 
 SIZES = pytest.mark.parametrize(
-    ("tenants", "keys", "every"), [(12, 8, 20.0), pytest.param(300, 40, 5.0, marks=pytest.mark.long)]
+    ("tenants", "keys", "every"), [(12, 8, 20.0), pytest.param(300, 40, 30.0, marks=pytest.mark.long)]
 )
 
 

@@ -135,7 +135,7 @@ async def test_the_same_token_with_less_and_less_left_is_no_gain_and_asked_for_e
         source = tokens.source()
         await place.once(source)
         await place.traffic([source], rate=20, seconds=59.9)
-        assert len(place.requests()) <= 12
+        assert len(place.requests()) <= 18  # the backoff of a live token, from due to the end
         assert tokens.health()[0].state == "up"
         await place.clock.advance(0.2)
         [call] = await place.once(source)

@@ -108,7 +108,6 @@ class Health:
         self.in_a_row = 0
         if self.state == "probing":
             self.state, self.since, self.probe = "opening", now, None
-            self.places.narrow()
             return True
         self.places.answered()
         if self.state == "opening" and self.places.limit == self.places.maximum:
@@ -183,7 +182,6 @@ class Lane:
         """Count a token: the credentials behind *fingerprint* are good."""
         self.good_at, self.good = now, fingerprint
         self.throttles = 0
-        self.refused = None
         self.lift()
 
     def refuse(self, fingerprint: bytes) -> None:

@@ -109,7 +109,7 @@ class Landing:
         if entry.lane is not None and minted.attempts:
             entry.lane.succeeded(minted.fingerprint, now)
         if (minted.refresh.proactive or entry.pins) and life.due_at < math.inf:
-            state.schedule.plan(entry, max(life.due_at, life.paced_until))
+            state.schedule.plan(entry, life.due_at)
         for watcher in self._watchers.get(entry.key, ()):
             watcher.landed()
         for oddity in minted.oddities:
@@ -162,7 +162,7 @@ class Landing:
         entry.unsettle()
         if now < due_at:
             if due_at < math.inf:
-                state.schedule.plan(entry, max(due_at, entry.not_before))
+                state.schedule.plan(entry, due_at)
         elif entry.in_demand and state.open:
             brake = flight.refused or state.brake(entry, now, bare=entry.left(now) <= 0)
             self._planning.postpone(entry, brake or Brake(now + PAUSE, "backoff", CLOSED), now)

@@ -97,8 +97,6 @@ class Scheduler(Generic[T]):
             except Exception as error:
                 failed(error)
                 await self._clock.sleep_until(self._clock.now() + PAUSE_AFTER_FAILURE)
-            finally:
-                self._earlier = None
 
     async def _work(self, due: Callable[[T, float, bool], None], failed: Callable[[Exception], None]) -> None:
         asleep_until = min(self._wake_at, self._clock.now())
