@@ -250,3 +250,18 @@ async def test_a_flight_that_has_not_found_its_endpoint_may_be_forgotten() -> No
         bench.script(early)
         assert (await bench.ask()).header == "Bearer t1"
         assert bench.state.entries.find(KEY) is None
+
+
+class DeadEvent:
+    """The wake-up call of a loop that was closed."""
+
+    def set(self) -> None:
+        raise RuntimeError("Event loop is closed")
+
+
+def test_nothing_of_a_dead_loop_is_touched() -> None:
+    bench = Bench()
+    bench.state.schedule._earlier = DeadEvent()  # type: ignore[assignment]
+    bench.state.begin_anew()
+    bench.state.schedule.plan(bench.entry(), 1.0)
+    assert len(bench.state.schedule) == 1

@@ -213,7 +213,7 @@ def refuse(
     mine: Lane, now: float, draw: Any = highest, *, secret: bytes = b"secret", since: float | None = None
 ) -> float | None:
     mine.refuse(secret)
-    return mine.widen(REFUSED, now, draw, since=now if since is None else since)
+    return mine.widen(REFUSED, secret, now, draw, since=now if since is None else since)
 
 
 @pytest.mark.parametrize(("draw", "share"), [(highest, 1.0), (lowest, 0.75)])
@@ -266,7 +266,7 @@ def test_nobody_is_on_trial_in_a_client_that_is_not_refused() -> None:
 def test_other_refusals_do_not_widen() -> None:
     mine = lane()
     other = failure("invalid_scope", code="invalid_scope", transient=False)
-    assert mine.widen(other, 0.0, highest, since=0.0) is None
+    assert mine.widen(other, b"secret", 0.0, highest) is None
     assert mine.brake(ONE, 0.0) is None
 
 
@@ -282,8 +282,8 @@ def test_a_secret_that_was_good_a_minute_ago_does_not_widen_and_another_one_does
 def test_a_secret_that_was_good_for_another_key_since_this_one_was_first_refused_does_not_widen() -> None:
     mine = lane()
     mine.succeeded(b"secret", 100.0)
-    assert refuse(mine, 1000.0, since=99.0) is None, "the key is what the server does not like"
-    assert refuse(mine, 1000.0, since=100.0) == 30.0
+    assert refuse(mine, 1000.0, since=100.0) is None, "the key is what the server does not like"
+    assert refuse(mine, 1000.0, since=100.1) == 30.0
 
 
 def test_a_success_lifts_it_and_so_does_who_changed_something_on_purpose() -> None:

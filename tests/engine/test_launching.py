@@ -134,3 +134,14 @@ def test_an_exception_is_carried_without_its_frames_and_causes() -> None:
     assert made.__cause__ is made.__context__ is made.__traceback__ is None
     assert carried.exception(KEY) is not made
     assert not as_it_is(StoreError("x")).transient
+
+
+class WilfulError(Exception):
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(one + other)
+
+
+def test_one_that_cannot_be_copied_is_told_by_its_type() -> None:
+    carried = as_it_is(WilfulError("CNRY-a", "b"))
+    assert carried.prototype is None
+    assert carried.detail == "the request for a token ended unexpectedly (WilfulError)"

@@ -14,8 +14,9 @@ pytestmark = pytest.mark.anyio
 
 def planned(bench: Bench) -> dict[object, float]:
     """Return what is planned: keys by name, and lanes and endpoints by themselves."""
-    moments = bench.state.schedule._moments.values()
-    live = [(moment.when, item) for moment in moments for item in moment.items if item.plan is moment]
+    live = [
+        (moment.when, item) for _, moment in bench.state.schedule._heap for item in moment.items if item.plan is moment
+    ]
     return {item.key if isinstance(item, Entry) else item: when for when, item in live}
 
 

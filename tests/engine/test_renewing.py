@@ -205,6 +205,33 @@ async def test_a_probe_for_who_is_gone_or_in_the_air_is_none() -> None:
         assert health.wanted is None
 
 
+async def test_a_key_that_is_held_back_for_reasons_of_its_own_is_no_probe_and_comes_up_at_their_end() -> None:
+    async with Bench(latency=0.0).entered() as bench:
+        await three_fail(bench)
+        entry, health = bench.entry(key("b")), bench.entry(key("a")).lane.health
+        entry.pins, entry.brake, entry.not_before = 1, "permanent", 20.0
+        health.parked = dict.fromkeys([key("a"), key("b")])
+        bench.engine.planning.probe(health)
+        bench.script(failure())
+        await bench.clock.advance(0.5)
+        assert (bench.triggers[3:], bench.flown[3].key) == (["probe"], key("a"))
+        assert key("b") not in health.parked
+        await bench.clock.advance(20.0)
+        assert [flight.trigger for flight in bench.flown if flight.key == key("b")] == ["call", "pinned"]
+        assert bench.launches[bench.flown.index(next(f for f in bench.flown if f.trigger == "pinned"))] >= 20.0
+
+
+async def test_one_that_was_only_wanted_is_dropped_then() -> None:
+    async with Bench(latency=0.0).entered() as bench:
+        await three_fail(bench)
+        entry, health = bench.entry(key("b")), bench.entry(key("a")).lane.health
+        await bench.fails(key("b"))
+        entry.brake, entry.not_before = "permanent", 20.0
+        await bench.clock.advance(30.0)
+        assert len(bench.flown) == 3
+        assert health.wanted is None
+
+
 async def test_an_endpoint_that_came_back_or_is_being_probed_is_not_probed() -> None:
     async with Bench(latency=0.0).entered() as bench:
         await three_fail(bench)

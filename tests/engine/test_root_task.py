@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import pytest
+import trio
 
 from tokenflight.engine.root_task import RootTask
 from tokenflight.testing import VirtualClock
@@ -225,6 +226,25 @@ async def test_entering_that_is_cancelled_leaves_nothing_behind() -> None:
     assert house.cleaned == 1
 
 
+class NeverBegun:
+    """What entering waits for, which fails before the root task has had its first turn."""
+
+    async def wait(self) -> None:
+        raise RuntimeError("no entering")
+
+    def set(self) -> None:
+        """Begin nothing."""
+
+
+async def test_entering_that_fails_before_the_first_turn_starts_nothing_and_cleans_up() -> None:
+    child = Child()
+    house = House(child)
+    house.root._begun = NeverBegun()  # type: ignore[assignment]
+    with pytest.raises(RuntimeError, match="no entering"):
+        await house.root.start(1.0)
+    assert (house.root.alive, child.steps, house.cleaned) == (False, [], 1)
+
+
 async def test_another_process_has_only_its_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     house = House()
     async with house.entered() as root:
@@ -278,5 +298,24 @@ async def test_one_that_was_never_stopped_says_so_when_it_is_thrown_away() -> No
         throw_away(house)
 
 
-async def test_one_that_was_never_started_says_nothing() -> None:
-    throw_away(House())
+async def test_a_forked_child_says_nothing_of_what_its_parent_entered(monkeypatch: pytest.MonkeyPatch) -> None:
+    house, pid = House(), os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: pid + 1)
+    throw_away(house)
+
+
+def test_its_cleanup_is_whole_even_where_trio_ends_under_it(watch: Any) -> None:
+    watch.waive("tasks", because="trio ends with the root task in it, which is the point")
+    cleaned: list[RootTask] = []
+
+    async def main() -> None:
+        async def cleanup() -> None:
+            await anyio.lowlevel.checkpoint()
+            cleaned.append(root)
+
+        root = RootTask(VirtualClock(), cleanup=cleanup)
+        await root.start(1.0)
+
+    trio.run(main)
+    assert len(cleaned) == 1
+    anyio.run(cleaned[0].stop, 1.0)

@@ -229,7 +229,7 @@ async def test_a_resolver_that_gives_something_else_is_told_to_give_a_client() -
     assert failure.detail.endswith("gave a dict: let it return an OAuthClient or None")
 
 
-async def test_who_waits_for_a_cancelled_asker_is_told_that_it_was_left_and_the_next_asks_anew() -> None:
+async def test_who_waits_for_a_cancelled_asker_is_told_that_it_was_broken_off_and_the_next_asks_anew() -> None:
     registry, got, scope = Registry(client(), latency=1.0), [], anyio.CancelScope()
 
     async def ask() -> None:
@@ -244,7 +244,10 @@ async def test_who_waits_for_a_cancelled_asker_is_told_that_it_was_left_and_the_
             tasks.start_soon(task)
             await registry.clock.settle()
         scope.cancel()
-    assert [failure.reason for failure in got] == ["closed"]
+    [failure] = got
+    assert isinstance(failure, Failure)
+    assert (failure.reason, failure.transient) == ("resolver", True)
+    assert failure.detail == "the resolver of client 'c' was broken off"
     assert isinstance(await registry.find(), OAuthClient)
 
 

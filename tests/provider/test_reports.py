@@ -169,16 +169,20 @@ async def test_an_endpoint_that_is_down_is_probing() -> None:
         assert (status.holding_back, status.not_before_in) == ("probing", 0.5)
 
 
-async def test_an_api_that_keeps_refusing_is_rejected_until_it_opens() -> None:
+async def test_an_api_that_keeps_refusing_is_rejected_until_it_opens_which_says_more_than_pace() -> None:
     place = chosen_town()
     async with place.provider() as tokens:
         token = await place.clock.run(tokens.token)
         newer = await place.clock.run(lambda: tokens.renew(rejected=token, origin=API))
+        assert only(tokens).holding_back == "pace"
         with pytest.raises(TokenFlightError):
             await tokens.renew(rejected=newer, origin=API)
-        assert only(tokens).holding_back == "pace"
-        tokens._engine.state.entry(only(tokens).key).life = None
         assert (only(tokens).holding_back, only(tokens).not_before_in) == ("rejected", 60.0)
+        await place.clock.advance(61.0)
+        assert only(tokens).holding_back == "pace"
+        place.endpoint.script(Throttle(60))
+        await fails(place, lambda: tokens.renew(rejected=newer, origin="https://other.test"))
+        assert only(tokens).holding_back == "pace", "which ends later"
 
 
 async def test_the_worst_come_first_and_no_more_than_asked_for() -> None:
