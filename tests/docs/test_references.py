@@ -28,6 +28,26 @@ def test_every_test_and_source_file_that_is_named_exists(page: Path) -> None:
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_test_that_is_named_exists(page: Path) -> None:
+    named = re.findall(r"`(tests/[\w./-]+)::(\w+)`", page.read_text("utf-8"))
+
+    assert [f"{file}::{test}" for file, test in named if not is_defined(file, test)] == []
+
+
+def is_defined(file: str, test: str) -> bool:
+    path = ROOT / file
+    return path.exists() and re.search(rf"^(async )?def {test}\(", path.read_text("utf-8"), re.MULTILINE) is not None
+
+
+def test_every_place_of_a_token_names_its_tests_but_what_no_test_can_see() -> None:
+    table = [line for line in (ROOT / "SECURITY.md").read_text("utf-8").splitlines() if line.startswith("| ")]
+    untested = [row.split(" | ")[0] for row in table[1:] if "`tests/" not in row.rpartition(" | ")[2]]
+
+    assert len(table) > 10
+    assert untested == ["| a core dump, a debugger, swap"]
+
+
 def test_ci_runs_the_readmes_test_command_and_contributing_names_no_other() -> None:
     demo, test = [match["code"].strip() for match in SHELL.finditer((ROOT / "README.md").read_text("utf-8"))]
     script = (ROOT / ".ci" / "run").read_text("utf-8").splitlines()

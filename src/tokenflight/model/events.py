@@ -99,7 +99,7 @@ class TokenRejected(KeyEvent):
 class RenewalRefused(KeyEvent):
     """A rejection brought no renewal; the 401 went back to its caller.
 
-    `reason` is `held_back`, `rejected` or a failure's.
+    `reason` is `held_back` or `rejected`; a renewal that was tried and failed is a `FlightFailed`.
     """
 
     origin: str | None
