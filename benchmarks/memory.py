@@ -6,61 +6,60 @@ import asyncio
 import gc
 import sys
 import tracemalloc
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from time import process_time
 
 import anyio
 import httpx
+from attrs import evolve
 
 from benchmarks.measure import Figure
 from benchmarks.world import LIFETIME, answering, fetch_client, wire_client
-from tokenflight import OAuthClient, TokenProvider
+from tokenflight import OAuthClient, SystemClock, TokenProvider
 
 SIZES = (1_000, 10_000, 100_000)
-LENGTHS = (40, 1_000)
 AUDIENCE = "https://api.example.com"
 AT_ONCE = 20
 IDLE_SECONDS = 20.0
+PARTS = 600
+LATEST_DUE = 0.80
+LONGEST_SLEEP = 30.0
 
 
 async def run(scale: float) -> list[Figure]:
     """Measure."""
-    figures = []
+    sizes = [int(size * scale) for size in SIZES]
     async with httpx.AsyncClient(transport=answering()) as http:
-        size = int(SIZES[0] * scale)
-        value = await _bytes_a_key(wire_client(), size, http=http)
-        figures.append(Figure(name="landed from the wire", value=value, unit="bytes", size=f"{size:,} keys"))
-    for keys in SIZES:
-        for length in LENGTHS if keys == SIZES[0] else LENGTHS[:1]:
-            size = int(keys * scale)
-            value = await _bytes_a_key(fetch_client(length=length), size)
-            figures.append(
-                Figure(
-                    name=f"tokens of {length:,} characters",
-                    value=value,
-                    unit="bytes",
-                    target=800.0 if keys == SIZES[-1] else None,
-                    size=f"{size:,} keys",
-                )
-            )
-    return [*figures, *await _idle(int(SIZES[-1] * scale), IDLE_SECONDS * min(1.0, scale * 2))]
+        figures = [*await _bytes_a_key("from the wire", wire_client(), sizes[:1], http=http)]
+    figures += await _bytes_a_key("of 1,000 characters", fetch_client(length=1_000), sizes[:1])
+    figures += await _bytes_a_key("of 40 characters", fetch_client(), sizes)
+    figures = [
+        evolve(figure, target=800.0) if index + 1 == len(figures) else figure for index, figure in enumerate(figures)
+    ]
+    return [*figures, *await _idle(sizes[-1], IDLE_SECONDS * min(1.0, scale * 2))]
 
 
-async def _bytes_a_key(client: OAuthClient, keys: int, *, http: httpx.AsyncClient | None = None) -> float:
-    """Return what a key takes beside its token's string: key, subject, entry, life, plan, indexes and aliases."""
+async def _bytes_a_key(
+    what: str, client: OAuthClient, sizes: Iterable[int], *, http: httpx.AsyncClient | None = None
+) -> list[Figure]:
+    """Measure what a key takes beside its token's string: key, subject, entry, life, plan, indexes and aliases."""
+    figures, held = [], 0
     async with TokenProvider(client, http=http) as tokens:
         await _ask(tokens, range(-50, 0))
         gc.collect()
         tracemalloc.start()
-        try:
-            before = tracemalloc.get_traced_memory()[0]
-            await _ask(tokens, range(keys))
+        before = tracemalloc.get_traced_memory()[0]
+        for keys in sizes:
+            await _ask(tokens, range(held, keys))
+            held = keys
             gc.collect()
-            held = tracemalloc.get_traced_memory()[0] - before
-        finally:
-            tracemalloc.stop()
-        header = sys.getsizeof((await tokens.token(subject="tenant-00000000", audience=AUDIENCE)).header)
-        return held / keys - header
+            traced = tracemalloc.get_traced_memory()[0] - before
+            header = sys.getsizeof((await tokens.token(subject="tenant-00000000", audience=AUDIENCE)).header)
+            figures.append(
+                Figure(name=f"tokens {what}", value=traced / keys - header, unit="bytes", size=f"{keys:,} keys")
+            )
+        tracemalloc.stop()
+    return figures
 
 
 async def _ask(tokens: TokenProvider, numbers: Iterable[int]) -> None:
@@ -79,38 +78,44 @@ async def _ask(tokens: TokenProvider, numbers: Iterable[int]) -> None:
 async def _idle(keys: int, seconds: float) -> list[Figure]:
     """Measure the processor time of a stretch in which nobody asks.
 
-    *sparse*: tokens of one age, none of which falls due in it. *steady*: tokens whose due moments are spread over their
-    whole lifetime, so that its share of them comes up in the stretch and lapses.
+    *none falls due*: tokens of one age. *some all the time*: tokens that were fetched one after the other while the
+    clock went on by the most that a token lives until it is due, so that a share of them comes up and lapses.
     """
-    figures = []
-    lifetimes: dict[str, Callable[[], float]] = {"none falls due": lambda: LIFETIME, "due all the time": _spread()}
-    tasks = 0
-    for name, lifetime in lifetimes.items():
-        before = len(asyncio.all_tasks())
-        async with TokenProvider(fetch_client(lifetime=lifetime)) as tokens:
-            await anyio.sleep(0.1)
-            tasks = len(asyncio.all_tasks()) - before
-            await _ask(tokens, range(keys))
-            gc.collect()
-            await anyio.sleep(0.5)
-            start = process_time()
-            await anyio.sleep(seconds)
-            used = (process_time() - start) / seconds * 100
-        size = f"{keys:,} keys, {seconds:.0f} s"
-        figures.append(Figure(name=f"idle processor time, {name}", value=used, unit="%", target=0.05, size=size))
-    figures.append(
-        Figure(name="tasks of an idle provider, its root task among them", value=tasks, unit="tasks", target=3.0)
-    )
-    return figures
+    size = f"{keys:,} keys, {seconds:.0f} s"
+    async with TokenProvider(fetch_client()) as tokens:
+        await _ask(tokens, range(keys))
+        calm = await _processor_share(0.5, seconds)
+    clock = _FastForward()
+    async with TokenProvider(fetch_client(), clock=clock) as tokens:
+        for part in range(PARTS):
+            await _ask(tokens, range(part * keys // PARTS, (part + 1) * keys // PARTS))
+            clock.ahead += LIFETIME * LATEST_DUE / PARTS
+        steady = await _processor_share(LONGEST_SLEEP + 5.0, seconds)
+    before = len(asyncio.all_tasks())
+    async with TokenProvider(fetch_client(), hooks=[lambda event: None]):
+        await anyio.sleep(0.1)
+        tasks = len(asyncio.all_tasks()) - before
+    return [
+        Figure(name="idle processor time, none falls due", value=calm, unit="%", target=0.05, size=size),
+        Figure(name="idle processor time, some all the time", value=steady, unit="%", target=0.05, size=size),
+        Figure(name="tasks of an idle provider with hooks, its root task too", value=tasks, unit="tasks", target=3.0),
+    ]
 
 
-def _spread() -> Callable[[], float]:
-    """Return lifetimes that make tokens look as if they were fetched at any moment of the past hour."""
-    number = 0
+async def _processor_share(rest: float, seconds: float) -> float:
+    """Return which share of a processor this process takes, in percent, *rest* seconds from now."""
+    gc.collect()
+    await anyio.sleep(rest)
+    start = process_time()
+    await anyio.sleep(seconds)
+    return (process_time() - start) / seconds * 100
 
-    def lifetime() -> float:
-        nonlocal number
-        number += 1
-        return 60.0 + (number * 0.6180339887498949 % 1.0) * LIFETIME * 1.28  # due on average 0.78 of the way
 
-    return lifetime
+class _FastForward(SystemClock):
+    """A clock that can be put ahead."""
+
+    ahead = 0.0
+
+    def now(self) -> float:  # type: ignore[override]
+        """Return the age clock's reading, put ahead."""
+        return SystemClock.now() + self.ahead

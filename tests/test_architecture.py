@@ -25,8 +25,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("engine",),
     ("provider",),
     ("ext", "observe", "testing"),
-    ("demo", "cli", "__main__"),
     ("",),  # the door plate, tokenflight/__init__.py
+    ("demo", "cli", "__main__"),  # users of it, so above it
 )
 """Packages by floor; on a floor each may import from those before it."""
 
@@ -46,7 +46,13 @@ THIRD_PARTIES: dict[str, frozenset[str]] = {
     "observe": frozenset({"attrs"}),
     "testing": frozenset({"anyio", "attrs", "httpx"}),
     "testing.settling": frozenset({"anyio", "asyncio", "trio"}),  # to see whether all other tasks wait
-    "demo": frozenset({"anyio", "attrs", "httpx", "rich", "starlette", "uvicorn"}),
+    "demo": frozenset({"anyio", "attrs"}),
+    "demo.api": frozenset({"starlette"}),
+    "demo.authority": frozenset({"starlette"}),
+    "demo.hosting": frozenset({"anyio", "starlette", "uvicorn"}),
+    "demo.live": frozenset({"anyio", "rich"}),
+    "demo.run": frozenset({"anyio", "rich"}),
+    "demo.stage": frozenset({"anyio", "attrs", "httpx"}),
     "cli": frozenset(),
     "__main__": frozenset(),
     "": frozenset({"?"}),  # the door plate loads names lazily, by a table
@@ -203,6 +209,16 @@ def cycles(modules: tuple[Module, ...]) -> Iterator[str]:
             yield f"{start} imports itself in a circle"
 
 
+def public_only(modules: list[Module]) -> Iterator[str]:
+    """The demo is a user's program: it knows the door plate, the dialects and `observe`, and no room behind."""
+    names = {module.name for module in modules}
+    for module in modules:
+        for found in imports(module) if module.below("demo") else ():
+            target = own(found.target, names)
+            if target and not Module.of(target, "").below("demo", "dialects", "observe"):
+                yield f"{module.name}:{found.line} imports {target}, which is no user's"
+
+
 def functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     for node in ast.walk(module.tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -285,7 +301,7 @@ def _of_this_function(node: ast.AST) -> Iterator[ast.stmt | ast.expr]:
 
 
 Rule = Callable[[tuple[Module, ...]], Iterator[str]]
-RULES: tuple[Rule, ...] = (walls, third_parties, cycles, sizes, names, calls, held_across_yield)
+RULES: tuple[Rule, ...] = (walls, third_parties, cycles, public_only, sizes, names, calls, held_across_yield)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
@@ -342,6 +358,12 @@ BAD: tuple[tuple[Rule, str, str], ...] = (
     (third_parties, "observe.logging", "import structlog"),
     (third_parties, "provider.provider", "import httpx"),
     (cycles, "engine.flight", "from tokenflight.engine.entries import Entry"),
+    (public_only, "demo.stage", "from tokenflight.engine.flight import Flight"),
+    (public_only, "demo.stage", "from tokenflight.testing.clock import VirtualClock"),
+    (public_only, "demo.tally", "from tokenflight.model.events import Event"),
+    (third_parties, "demo.acts", "import starlette"),
+    (third_parties, "cli.demo", "import rich"),
+    (walls, "provider.mint", "from tokenflight.demo.books import Books"),
     (sizes, "engine.flight", LINES),
     (sizes, "engine.flight", LONG),
     (sizes, "engine.flight", "def f(a, b, c, d, e, f): ..."),
@@ -364,6 +386,10 @@ GOOD: tuple[tuple[Rule, str, str], ...] = (
     (walls, "provider.provider", f"def auth(self):\n    {UPSTAIRS}"),
     (walls, "provider.provider", f"if TYPE_CHECKING:\n    {UPSTAIRS}"),
     (walls, "demo.run", "from tokenflight.testing.clock import VirtualClock"),
+    (public_only, "demo.stage", "from tokenflight import OAuthClient"),
+    (public_only, "demo.stage", "from tokenflight.dialects import box"),
+    (public_only, "demo.tally", "from tokenflight.observe import Event"),
+    (third_parties, "demo.hosting", "from uvicorn import Server"),
     (third_parties, "model.clock", "import anyio"),
     (third_parties, "transport.endpoint", "import tenacity"),
     (third_parties, "engine.root_task", "import asyncio"),

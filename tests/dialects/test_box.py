@@ -94,7 +94,7 @@ def test_a_subject_is_demanded_with_its_kind(subject: Subject | None) -> None:
     [Audience("https://api.box.com"), box.file("7"), box.folder("7"), box.shared_link("https://app.box.com/s/x")],
 )
 def test_an_audience_is_refused_because_client_credentials_cannot_carry_it(audience: Audience) -> None:
-    with pytest.raises(ConfigurationError, match=r"leave it out.*token exchange"):
+    with pytest.raises(ConfigurationError, match=r"exchanged tokens.*leave the audience out$"):
         check_key(client(), TokenKey(client="files", subject=box.user("1"), audience=audience))
 
 

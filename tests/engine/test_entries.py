@@ -9,14 +9,14 @@ from tests.kit.bench import key
 
 from tokenflight.engine.entries import NEVER, SAMPLE, VACANT, Entries, Entry
 from tokenflight.engine.rejections import Rejections
-from tokenflight.model.policy import Life
+from tokenflight.model.policy import Life, Span
 from tokenflight.model.token import Token
 
 NOBODY: frozenset[object] = frozenset()
 
 
 def life(sent_at: float = 0.0) -> Life:
-    return Life(sent_at, 100.0, sent_at + 70.0, sent_at + 90.0, sent_at + 100.0)
+    return Life(sent_at, sent_at + 70.0, Span(100.0, 90.0, 100.0))
 
 
 def first(low: float, high: float) -> float:
@@ -145,22 +145,48 @@ def test_there_are_too_many_only_above_the_maximum() -> None:
     assert repr(kept) == "Entries(3 of 2)"
 
 
-def test_room_is_made_by_the_expired_then_the_lapsed_then_who_crowds_then_the_longest_unused() -> None:
-    kept = entries(8)
-    expired = held(kept, "expired", sent_at=-100.0, used=9.0)
-    lapsed = held(kept, "lapsed")
-    crowding = [held(kept, f"many{number}", "many", used=20.0 + number) for number in range(5)]
-    unused = [held(kept, f"few{number}", "few", used=10.0 - number) for number in range(2)]
-    spare = held(kept, "new")
+def closed_in_turn(kept: Entries, spare: Entry) -> list[tuple[str, str]]:
     order = []
     while (choice := kept.victim(30.0, NOBODY, spare)) is not None:
         kept.close(choice[0])
-        order.append((choice[0].key.scope, choice[1]))
-    assert order[:2] == [(expired.key.scope, "expired"), (lapsed.key.scope, "lapsed")]
-    rest = [(next(iter(scope)), reason) for scope, reason in order[2:]]
-    assert rest[:3] == [(name, "crowding") for name in ("many0", "many1", "many2")], "more than 8 / 3 keys"
-    assert rest[3:] == [(name, "unused") for name in ("few1", "few0", "many3", "many4")]
-    assert all(entry.closed for entry in (*crowding, *unused))
+        order.append((next(iter(choice[0].key.scope or "")), choice[1]))
+    return order
+
+
+def test_room_is_made_by_the_expired_then_the_lapsed_then_the_longest_unused() -> None:
+    kept = entries(4)
+    held(kept, "expired", sent_at=-100.0, used=29.0)
+    held(kept, "lapsed")
+    for used, name in ((22.0, "recent"), (20.0, "old"), (21.0, "middle")):
+        held(kept, name, used=used)
+    assert closed_in_turn(kept, held(kept, "new")) == [
+        ("expired", "expired"),
+        ("lapsed", "lapsed"),
+        ("old", "unused"),
+        ("middle", "unused"),
+        ("recent", "unused"),
+    ]
+
+
+def test_among_several_clients_only_one_with_its_share_or_more_makes_room_for_what_is_in_use() -> None:
+    kept = entries(6)
+    for number in range(4):
+        held(kept, f"many{number}", "many", used=20.0 + number)
+    for number in range(2):
+        held(kept, f"few{number}", "few", used=1.0)
+    spare = held(kept, "new", "many")
+    assert kept.victim(30.0, NOBODY, spare) == (kept.find(key("many0", "many")), "crowding")
+    busy = {key(f"many{number}", "many") for number in range(4)}
+    assert kept.victim(30.0, busy, spare) is None, "nobody makes room until one of the crowd has landed"
+
+
+def test_a_client_with_exactly_its_share_counts_as_crowding() -> None:
+    kept = entries(3)
+    mine = held(kept, "mine", "mine", used=1.0)
+    held(kept, "theirs", "theirs", used=2.0)
+    spare = held(kept, "new", "theirs")
+    kept.close(spare)
+    assert kept.victim(30.0, NOBODY, spare) == (mine, "crowding")
 
 
 def test_pinned_keys_and_keys_in_flight_and_the_new_one_stay() -> None:
@@ -193,7 +219,7 @@ def test_of_many_a_sample_is_looked_at() -> None:
 
     kept = entries(SAMPLE, draw)
     many = [held(kept, str(number), used=float(number)) for number in range(SAMPLE + 1)]
-    assert kept.victim(50.0, NOBODY, many[0]) == (many[-1], "crowding")
+    assert kept.victim(50.0, NOBODY, many[0]) == (many[-1], "unused")
     assert drawn == [(0, SAMPLE + 1)] * SAMPLE
 
 
@@ -203,13 +229,13 @@ def test_few_are_looked_at_one_and_all() -> None:
 
     kept = entries(SAMPLE - 1, draw)
     many = [held(kept, str(number), used=float(number)) for number in range(SAMPLE)]
-    assert kept.victim(50.0, NOBODY, many[0]) == (many[1], "crowding")
+    assert kept.victim(50.0, NOBODY, many[0]) == (many[1], "unused")
 
 
 def test_a_client_whose_last_key_closed_has_no_share_any_more() -> None:
     kept = entries(4)
     gone = held(kept, "gone", "gone")
     mine = [held(kept, str(number), "mine", used=1.0 + number) for number in range(3)]
-    assert kept.victim(50.0, {gone.key}, mine[2]) == (mine[0], "crowding"), "more than 4 / 2 keys"
+    assert kept.victim(50.0, {gone.key}, mine[2]) == (mine[0], "crowding")
     kept.close(gone)
-    assert kept.victim(50.0, NOBODY, mine[2]) == (mine[0], "unused"), "no more than 4 / 1 keys"
+    assert kept.victim(50.0, NOBODY, mine[2]) == (mine[0], "unused"), "its only client has no share to keep to"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from tests.kit.bench import failure, key
@@ -208,16 +209,23 @@ def test_a_success_makes_the_next_retry_after_a_first_one() -> None:
 REFUSED = failure("invalid_client", code="invalid_client", transient=False, counts=False)
 
 
+def refuse(
+    mine: Lane, now: float, draw: Any = highest, *, secret: bytes = b"secret", since: float | None = None
+) -> float | None:
+    mine.refuse(secret)
+    return mine.widen(REFUSED, secret, now, draw, since=now if since is None else since)
+
+
 @pytest.mark.parametrize(("draw", "share"), [(highest, 1.0), (lowest, 0.75)])
 def test_invalid_client_holds_the_client_back_for_half_a_minute_doubling_to_five(draw, share) -> None:
     mine = lane()
-    held = [mine.widen(REFUSED, b"secret", 0.0, draw) for _ in range(6)]
+    held = [refuse(mine, 0.0, draw) for _ in range(6)]
     assert held == [share * pause for pause in (30.0, 60.0, 120.0, 240.0, 300.0, 300.0)]
 
 
 def test_a_client_that_is_held_back_is_so_with_all_its_keys_until_the_end() -> None:
     mine = lane()
-    mine.widen(REFUSED, b"secret", 10.0, highest)
+    refuse(mine, 10.0)
     for each in (ONE, OTHER):
         brake = mine.brake(each, 39.9)
         assert brake is not None
@@ -227,7 +235,7 @@ def test_a_client_that_is_held_back_is_so_with_all_its_keys_until_the_end() -> N
 
 def test_after_the_end_one_flight_goes_and_the_others_follow_its_outcome() -> None:
     mine = lane()
-    mine.widen(REFUSED, b"secret", 10.0, highest)
+    refuse(mine, 10.0)
     mine.begin(ONE)
     mine.begin(OTHER)
     assert mine.trial == ONE
@@ -243,7 +251,7 @@ def test_after_the_end_one_flight_goes_and_the_others_follow_its_outcome() -> No
 
 def test_a_look_at_other_credentials_is_let_through() -> None:
     mine = lane()
-    mine.widen(REFUSED, b"secret", 10.0, highest)
+    refuse(mine, 10.0)
     assert mine.brake(ONE, 11.0, looking=True) is None
     mine.told_to_wait(failure(retry_after=5.0), 11.0)
     assert mine.brake(ONE, 11.0, looking=True) is not None
@@ -257,27 +265,35 @@ def test_nobody_is_on_trial_in_a_client_that_is_not_refused() -> None:
 
 def test_other_refusals_do_not_widen() -> None:
     mine = lane()
-    assert mine.widen(failure("invalid_scope", code="invalid_scope", transient=False), b"secret", 0.0, highest) is None
+    other = failure("invalid_scope", code="invalid_scope", transient=False)
+    assert mine.widen(other, b"secret", 0.0, highest) is None
     assert mine.brake(ONE, 0.0) is None
 
 
 def test_a_secret_that_was_good_a_minute_ago_does_not_widen_and_another_one_does() -> None:
     mine = lane()
     mine.succeeded(b"secret", 100.0)
-    assert mine.widen(REFUSED, b"secret", 159.9, highest) is None
-    assert mine.widen(REFUSED, b"another", 159.9, highest) == 30.0
+    assert refuse(mine, 159.9) is None
+    assert refuse(mine, 159.9, secret=b"another") == 30.0
     mine.succeeded(b"secret", 200.0)
-    assert mine.widen(REFUSED, b"secret", 260.0, highest) == 30.0
+    assert refuse(mine, 260.0) == 30.0
+
+
+def test_a_secret_that_was_good_for_another_key_since_this_one_was_first_refused_does_not_widen() -> None:
+    mine = lane()
+    mine.succeeded(b"secret", 100.0)
+    assert refuse(mine, 1000.0, since=100.0) is None, "the key is what the server does not like"
+    assert refuse(mine, 1000.0, since=100.1) == 30.0
 
 
 def test_a_success_lifts_it_and_so_does_who_changed_something_on_purpose() -> None:
     for lifted in (lambda mine: mine.succeeded(b"new", 11.0), lambda mine: mine.lift()):
         mine = lane()
-        mine.widen(REFUSED, b"secret", 10.0, highest)
+        refuse(mine, 10.0)
         mine.begin(ONE)
         lifted(mine)
         assert mine.brake(OTHER, 11.0) is None
-        assert mine.widen(REFUSED, b"secret", 100.0, highest) == 30.0
+        assert refuse(mine, 100.0) == 30.0
 
 
 def test_a_source_is_looked_at_every_two_seconds_at_most_and_only_where_it_may_have_changed() -> None:
@@ -288,14 +304,6 @@ def test_a_source_is_looked_at_every_two_seconds_at_most_and_only_where_it_may_h
     assert [mine.may_look(at) for at in (10.0, 11.9, 12.0, 13.0, 14.0)] == [True, False, True, False, True]
     mine.changeable = False
     assert not mine.may_look(100.0), "a fixed secret is the same next time"
-
-
-def test_a_success_ends_the_looking() -> None:
-    mine = lane()
-    mine.changeable = True
-    mine.refuse(b"secret")
-    mine.succeeded(b"secret", 1.0)
-    assert not mine.may_look(10.0)
 
 
 def test_a_flight_is_the_probe_of_its_endpoint_and_makes_room_when_it_ends() -> None:

@@ -8,7 +8,7 @@ from tests.kit.bench import failure, key
 from tokenflight.engine.entries import Entries, Entry
 from tokenflight.engine.health import Lane
 from tokenflight.engine.lanes import COUNTED_EACH_TIME, Lanes
-from tokenflight.model.policy import Life, RetryPolicy
+from tokenflight.model.policy import Life, RetryPolicy, Span
 from tokenflight.model.token import Token
 
 URL, LABEL = "https://auth.test/token", "https://auth.test"
@@ -29,7 +29,7 @@ def entries() -> Entries:
 def held(kept: Entries, lane: Lane | None, name: str, *, ends: float, used: bool = True) -> Entry:
     entry = kept.add(key(name))
     entry.lane = lane
-    entry.hold(Token(name), Life(0.0, ends, ends, ends, ends))
+    entry.hold(Token(name), Life(0.0, ends, Span(ends, ends, ends)))
     if used:
         entry.used_at = 0.0
     return entry

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-import io
 import pickle
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import anyio
 import anyio.lowlevel
 import httpx
 import pytest
+from tests.kit.bodies import BODIES, REFUSED, close, parts
 from tests.kit.raw import Received, Stream, always, raw_server, reply
 
 from tokenflight.errors import (
@@ -126,46 +126,7 @@ async def test_without_an_authorization_of_its_own_a_request_gets_one_line_more(
     assert signed.head == bare.head.removesuffix(b"\r\n") + b"Authorization: Bearer t1\r\n\r\n"
 
 
-async def parts() -> AsyncIterator[bytes]:
-    yield b"one"
-    yield b"two"
-
-
-class Unseekable(io.BytesIO):
-    """A body that comes once, such as a download that is passed on."""
-
-    def seekable(self) -> bool:
-        return False
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        raise io.UnsupportedOperation
-
-
-def once() -> Any:
-    return Unseekable(b"passed on")
-
-
-def on_disk() -> Any:
-    return Path(__file__).open("rb")  # closed by the test
-
-
-@pytest.mark.parametrize(
-    ("body", "twice"),
-    [
-        (dict, True),
-        (lambda: {"content": b"bytes"}, True),
-        (lambda: {"content": "text"}, True),
-        (lambda: {"data": {"a": "1", "b": ["2", "3"]}}, True),
-        (lambda: {"json": {"a": [1, None]}}, True),
-        (lambda: {"content": parts()}, False),
-        (lambda: {"files": {"f": on_disk()}}, True),
-        (lambda: {"files": {"f": io.BytesIO(b"x" * 300_000)}, "data": {"a": "1"}}, True),
-        (lambda: {"files": {"f": ("n", b"bytes", "text/plain")}}, True),
-        (lambda: {"files": {"f": once()}}, False),
-        (lambda: {"files": [("f", on_disk()), ("g", once())]}, False),
-    ],
-    ids=["none", "bytes", "text", "form", "json", "agen", "file", "multipart", "named", "once", "mixed"],
-)
+@pytest.mark.parametrize(("body", "twice"), BODIES)
 @pytest.mark.parametrize("kind", [Source, FullSource])
 async def test_the_second_send_is_byte_identical_or_not_made(
     body: Callable[[], dict[str, Any]], twice: bool, kind: type[Source]
@@ -173,10 +134,7 @@ async def test_the_second_send_is_byte_identical_or_not_made(
     source, made = kind(), body()
     async with raw_server(only("t2")) as server, client(source) as api:
         response = await api.post(server.url, **made)
-    files = made.get("files", {})
-    for file in [file for _, file in (files.items() if isinstance(files, dict) else files)]:
-        if hasattr(file, "close"):
-            file.close()
+    close(made)
     assert response.status_code == (200 if twice else 401)
     assert len(server.received) == (2 if twice else 1)
     assert len({request.body for request in server.received}) == 1
@@ -185,11 +143,7 @@ async def test_the_second_send_is_byte_identical_or_not_made(
     assert told == [("Bearer t1", server.url)]
 
 
-def pieces() -> Iterator[bytes]:
-    yield b"x"
-
-
-@pytest.mark.parametrize("content", [pieces, lambda: io.BytesIO(b"x")])
+@pytest.mark.parametrize("content", REFUSED)
 async def test_a_synchronous_stream_is_refused_by_httpx_itself_and_nothing_is_sent(content: Callable[[], Any]) -> None:
     async with raw_server(only("t1")) as server, client(Source()) as api:
         with pytest.raises(RuntimeError):

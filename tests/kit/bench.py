@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import anyio
+from tests.kit.town import Town
 
 from tokenflight.engine.engine import Engine
 from tokenflight.engine.entries import Entry
@@ -18,7 +20,7 @@ from tokenflight.model.failure import Failure
 from tokenflight.model.key import TokenKey
 from tokenflight.model.policy import RefreshPolicy, RetryPolicy
 from tokenflight.model.token import Token
-from tokenflight.testing import VirtualClock
+from tokenflight.testing import FakeTokenEndpoint, VirtualClock
 
 E = TypeVar("E", bound=Event)
 KEY = TokenKey(client="c")
@@ -45,6 +47,12 @@ class ChosenClock(VirtualClock):
     def uniform(self, low: float, high: float) -> float:
         self.drawn.append((low, high))
         return low + self.share * (high - low)
+
+
+def chosen_town(share: float = 1.0, **endpoint: Any) -> Town:
+    """Return a town whose clock draws the same share of each range."""
+    clock = ChosenClock(share)
+    return Town(clock=clock, endpoint=FakeTokenEndpoint(clock=clock, **endpoint))
 
 
 Script = Minted | Failure | BaseException | Callable[[Flight], Awaitable[Minted | Failure]]
@@ -76,7 +84,9 @@ class Bench:
         """Return a token asked for now."""
         self.serial += 1
         fields = {"sent_at": self.clock.now(), "lifetime": self.lifetime, "refresh": RefreshPolicy()} | fields
-        return Minted(token=Token(value or f"t{self.serial}"), **{"attempts": 1, "fingerprint": b"good"} | fields)
+        asked_at = datetime.fromtimestamp(self.clock.wall() - self.clock.now() + fields["sent_at"], UTC)
+        token = Token(value or f"t{self.serial}", expires_in=fields["lifetime"], issued_at=asked_at)
+        return Minted(token=token, **{"attempts": 1, "fingerprint": b"good"} | fields)
 
     async def mint(self, flight: Flight) -> Minted | Failure:
         self.flown.append(flight)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -61,10 +61,10 @@ class Town:
         transport = self.endpoint.transport()
         clients = client() if clients is None else clients
         options = {"hooks": [self.events.append], "clock": self.clock} | options
-        async with httpx.AsyncClient(transport=transport, trust_env=False) as http:
-            async with TokenProvider(clients, http=http, **options) as tokens:
-                yield tokens
-                await self.clock.settle()
+        http = httpx.AsyncClient(transport=transport, trust_env=False)
+        async with http, TokenProvider(clients, http=http, **options) as tokens:
+            yield tokens
+            await self.clock.settle()
         self.endpoint.ledger.check()
 
     def told(self, kind: type[E]) -> list[E]:
@@ -156,6 +156,3 @@ def town(*, seed: int = 0, **endpoint: Any) -> Town:
 def records(caplog: Any, level: int) -> list[logging.LogRecord]:
     """Return the library's log records of one level."""
     return [record for record in caplog.records if record.levelno == level and record.name.startswith("tokenflight")]
-
-
-Rule = Callable[[TokenEntry], Any]

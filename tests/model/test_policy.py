@@ -18,6 +18,7 @@ from tokenflight.model.policy import (
     Life,
     RefreshPolicy,
     RetryPolicy,
+    Span,
     as_float,
     attempt_limit,
     backoff_alive,
@@ -171,7 +172,7 @@ def test_an_unknown_lifetime_is_due_once_per_default() -> None:
     ],
 )
 def test_a_verdict_begins_at_its_moment(now: float, verdict: str) -> None:
-    assert judge(Life(0.0, 100.0, 60.0, 90.0, 100.0), now) == verdict
+    assert judge(Life(0.0, 60.0, Span(100.0, 90.0, 100.0)), now) == verdict
 
 
 def test_no_life_is_none() -> None:
@@ -180,7 +181,7 @@ def test_no_life_is_none() -> None:
 
 @pytest.mark.parametrize(("length", "until"), [(1.0, 11.0), (20.0, 11.0), (100.0, 15.0), (math.inf, math.inf)])
 def test_pace_is_a_second_or_a_twentieth(length: float, until: float) -> None:
-    assert Life(10.0, length, 0.0, 0.0, 0.0).paced_until == until
+    assert Life(10.0, 0.0, Span(length, 0.0, 0.0)).paced_until == until
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from collections import Counter
 import anyio
 import pytest
 from attrs import define, field
-
 from tests.kit.town import Town, client, town
+
 from tokenflight import ConfigurationError, OAuthClient
 from tokenflight.model.events import ClientChanged, FlightLaunched
 from tokenflight.testing import Delay, Hang, Refuse
@@ -149,7 +149,7 @@ async def test_forgetting_one_subject_of_a_client_leaves_the_others():
         await place.once(a, b)
         assert await tokens.forget_client("default", subject="a") == 1
         await place.once(a, b)
-    assert [entry.form["subject"] for entry in place.requests()] == ["a", "b", "a"]
+    assert sorted(entry.form["subject"] for entry in place.requests()) == ["a", "a", "b"]
 
 
 async def test_an_absent_client_is_looked_up_again_after_five_seconds():
@@ -221,7 +221,7 @@ async def test_the_dead_endpoint_of_one_tenant_is_nothing_to_the_others(act):
     assert cold.waited == pytest.approx(0.03)
 
 
-@pytest.mark.parametrize("subjects", [1500, pytest.param(100_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("subjects", [1000, pytest.param(100_000, marks=pytest.mark.long)])
 async def test_a_tenant_with_very_many_subjects_takes_nothing_from_the_others(subjects):
     place = town(expires_in=3600)
     place.endpoint.always(Delay(0.02))

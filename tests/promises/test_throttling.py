@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from email.utils import format_datetime
 from datetime import UTC, datetime
+from email.utils import format_datetime
 
 import pytest
-
 from tests.kit.town import Town, client, town
+
 from tokenflight import TokenEndpointError
 from tokenflight.model.events import EndpointDown, EndpointThrottled
 from tokenflight.testing import Delay, Throttle

@@ -91,8 +91,8 @@ def _form(key: TokenKey, fields: dict[str, str]) -> Mapping[str, str]:
         return fields
     if key.audience is not None:
         raise ConfigurationError(
-            "Box cannot narrow client credentials to an audience: leave it out; "
-            "files, folders and shared links are for token exchange"
+            "Box narrows only exchanged tokens to files, folders and shared links, not client credentials: "
+            "leave the audience out"
         )
     subject = key.subject
     if subject is None or subject.type not in (_ENTERPRISE, _USER):

@@ -125,7 +125,7 @@ class Asking:
     def _due(self, entry: Entry, now: float) -> None:
         """See that a renewal is in the air or planned; from then on callers stay on the fast path until urgent."""
         state = self._state
-        if entry.key in state.flights or entry.plan:
+        if entry.key in state.flights or entry.plan is not None:
             entry.settle()
         elif state.open:
             brake = state.brake(entry, now, bare=False)

@@ -16,6 +16,7 @@ from tokenflight.model.token import Token
 if TYPE_CHECKING:
     from tokenflight.engine.health import Lane
     from tokenflight.engine.rejections import Rejections
+    from tokenflight.engine.scheduler import Moment
 
 NEVER: Final = -math.inf
 SAMPLE: Final = 32
@@ -57,7 +58,8 @@ class Entry:
 
     def __init__(self, key: TokenKey) -> None:
         self.key = key
-        self.pins = self.plan = 0
+        self.pins = 0
+        self.plan: Moment | None = None
         self.index = -1
         self.seen_at = NEVER
         self.clear()
@@ -204,7 +206,7 @@ class Entries:
         return [self._all[index] for index in picks]
 
     def _rank(self, entry: Entry, now: float) -> int | None:
-        """Return the place of its reason among all; None where it stays: it is in use, and within its client's share."""
+        """Return the place of its reason; None where it stays: it is in use, and within its client's share."""
         if entry.left(now) <= 0:
             return 0
         if not entry.in_demand:

@@ -11,6 +11,7 @@ from typing import Final, Literal
 from attrs import define, field, frozen
 
 from tokenflight.engine.places import Places
+from tokenflight.engine.scheduler import Moment
 from tokenflight.model.failure import Failure
 from tokenflight.model.key import TokenKey
 from tokenflight.model.policy import Draw, RetryPolicy, backoff_permanent, backoff_without, server_pause
@@ -50,7 +51,7 @@ class Health:
     wanted: TokenKey | None = None
     last: Failure | None = None
     issued: int = 0
-    plan: int = 0
+    plan: Moment | None = None
     parked: dict[TokenKey, None] = field(factory=dict, repr=False)
     """Keys whose renewal ahead waits for the endpoint to come back."""
 
@@ -92,6 +93,10 @@ class Health:
         self.places.narrow()
         return True
 
+    def hasten(self, until: float) -> None:
+        """Probe no later than the next try of a live token would have been: its life may be shorter than the pauses."""
+        self.next_probe_at = min(self.next_probe_at, until)
+
     def throttled(self, now: float, draw: Draw) -> None:
         """Count a 429: no fault of the endpoint, but no sign that it serves either."""
         self.places.throttled()
@@ -103,7 +108,6 @@ class Health:
         self.in_a_row = 0
         if self.state == "probing":
             self.state, self.since, self.probe = "opening", now, None
-            self.places.narrow()
             return True
         self.places.answered()
         if self.state == "opening" and self.places.limit == self.places.maximum:
@@ -121,7 +125,7 @@ class Lane:
 
     client: str
     health: Health
-    plan: int = 0
+    plan: Moment | None = None
     retry_after_at: float = -math.inf
     throttles: int = 0
     throttle: Failure | None = None
@@ -184,15 +188,17 @@ class Lane:
         """Remember which credentials were refused, so that another look knows new ones."""
         self.refused = fingerprint
 
-    def widen(self, failure: Failure, now: float, draw: Draw, *, since: float) -> float | None:
+    def widen(
+        self, failure: Failure, fingerprint: bytes, now: float, draw: Draw, *, since: float = math.inf
+    ) -> float | None:
         """Hold back the whole client after `invalid_client`; return for how long, or None where it does not widen.
 
-        It does not where a key of this client succeeded with the credentials that are refused in the last 60 s, or
+        It does not where a key of this client succeeded with the same credentials in the last 60 s, or
         *since* this key was first refused: then the key is what the server does not like.
         """
         if failure.code != "invalid_client":
             return None
-        if self.good == self.refused and self.good_at > min(since, now - TRUSTED_FOR):
+        if self.good == fingerprint and (now < self.good_at + TRUSTED_FOR or self.good_at >= since):
             return None
         self.refusals += 1
         held = backoff_permanent(self.refusals, draw)

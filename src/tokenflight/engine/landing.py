@@ -15,8 +15,10 @@ from tokenflight.model.events import AnswerOdd, ClientHeldBack, FlightFailed, To
 from tokenflight.model.failure import CLOSED, Failure
 from tokenflight.model.key import TokenKey
 from tokenflight.model.policy import Life, backoff_alive, backoff_permanent, backoff_without, live
+from tokenflight.model.token import Token
 
 PAUSE: Final = 1.0
+ROUNDING: Final = 1.0
 
 
 class Watcher(Protocol):
@@ -68,7 +70,7 @@ class Landing:
         if entry is None or entry.token is None or entry.life is None:
             return None
         if entry.token.header == minted.token.header:
-            if not flight.rejects and life.expires_at >= entry.life.expires_at:
+            if not flight.rejects and _ends_later(entry.token, entry.life, minted.token, life):
                 entry.life = life
             return "it is the held one"
         known = life.expires_at < math.inf and entry.life.expires_at < math.inf
@@ -107,7 +109,7 @@ class Landing:
         if entry.lane is not None and minted.attempts:
             entry.lane.succeeded(minted.fingerprint, now)
         if (minted.refresh.proactive or entry.pins) and life.due_at < math.inf:
-            state.schedule.plan(entry, max(life.due_at, life.paced_until))
+            state.schedule.plan(entry, life.due_at)
         for watcher in self._watchers.get(entry.key, ()):
             watcher.landed()
         for oddity in minted.oddities:
@@ -160,7 +162,7 @@ class Landing:
         entry.unsettle()
         if now < due_at:
             if due_at < math.inf:
-                state.schedule.plan(entry, max(due_at, entry.not_before))
+                state.schedule.plan(entry, due_at)
         elif entry.in_demand and state.open:
             brake = flight.refused or state.brake(entry, now, bare=entry.left(now) <= 0)
             self._planning.postpone(entry, brake or Brake(now + PAUSE, "backoff", CLOSED), now)
@@ -176,6 +178,8 @@ class Landing:
             entry.brake = "backoff"
             pause = backoff_alive(entry.failures, left=left, length=entry.life.length, draw=draw)
             entry.not_before = now + pause
+            if entry.lane is not None:
+                entry.lane.health.hasten(entry.not_before)
         else:
             entry.brake = "failed"
             entry.not_before = now + backoff_without(entry.failures, self._state.retry, draw)
@@ -186,7 +190,7 @@ class Landing:
         if lane is not None:
             lane.refuse(flight.fingerprint)
             entry.refused_since = min(entry.refused_since, now)
-            held = lane.widen(failure, now, draw, since=entry.refused_since)
+            held = lane.widen(failure, flight.fingerprint, now, draw, since=entry.refused_since)
         if lane is not None and held is not None:
             self._state.hooks.emit(ClientHeldBack(endpoint=lane.health.label, client=lane.client, held=held))
             entry.brake, entry.not_before = "client", now + held + SPREAD  # let another key be the one that tries
@@ -194,3 +198,11 @@ class Landing:
         entry.refusals += 1
         entry.brake = "permanent"
         entry.not_before = now + backoff_permanent(entry.refusals, draw)
+
+
+def _ends_later(held: Token, life: Life, again: Token, new: Life) -> bool:
+    """Tell whether the held token, come again, was given a later end, by more than its rounding.
+
+    One that comes with the same date, as from a store, has no later end, whatever the wall clock did meanwhile.
+    """
+    return again.expires_at not in (None, held.expires_at) and new.expires_at > life.expires_at + ROUNDING

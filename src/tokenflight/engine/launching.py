@@ -40,8 +40,7 @@ class Launching:
         state.schedule.drop(entry)
         entry.settle()
         state.hooks.emit(FlightLaunched(key=entry.key, trigger=trigger))
-        if state.root is not None:
-            state.root.spawn(self._fly, flight)
+        state.root.spawn(self._fly, flight)  # type: ignore[union-attr]  # open, so there is one
         return flight
 
     async def _fly(self, flight: Flight) -> None:
@@ -63,7 +62,10 @@ class Launching:
 
 def as_it_is(error: BaseException, *, transient: bool = False) -> Failure:
     """Carry an exception to every waiter as a copy of itself, without its frames and causes."""
-    error = copy.copy(error)
+    try:
+        error = copy.copy(error)
+    except Exception:  # one whose __init__ wants other arguments than it keeps
+        return _unexpected(type(error).__name__)
     error.__traceback__ = error.__cause__ = error.__context__ = None
     return Failure(reason=type(error).__name__, detail="", transient=transient, prototype=error)
 

@@ -118,8 +118,8 @@ class Places:
             ticket.grant()
 
     def _next(self) -> Ticket | None:
-        """Pop the next in line: by rank, then client by client; a ticket that was promoted or left is passed over."""
-        for rank, queue in enumerate(self._queues):
+        """Pop the next in line: by rank, then client by client; one that left or went by another rank is none."""
+        for queue in self._queues:
             while (lane := next((lane for lane in queue if lane not in self._blocked), None)) is not None:
                 line = queue[lane]
                 ticket = line.popleft()
@@ -127,6 +127,6 @@ class Places:
                     queue.move_to_end(lane)
                 else:
                     del queue[lane]
-                if not ticket.left and not ticket.granted and ticket.rank == rank:
+                if not ticket.left and not ticket.granted:
                     return ticket
         return None

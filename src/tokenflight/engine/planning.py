@@ -21,7 +21,7 @@ class Planning:
     def keep_warm(self, entry: Entry) -> None:
         """See that a pinned key gets a token and keeps one; its pin is counted by who sets it."""
         now = self._state.clock.now()
-        if entry.key not in self._state.flights and not entry.plan:
+        if entry.key not in self._state.flights and entry.plan is None:
             due_at = entry.life.due_at if entry.life is not None and entry.left(now) > 0 else now
             self._state.schedule.plan(entry, max(now, due_at))
 

@@ -15,6 +15,8 @@ from tokenflight.model.events import SchedulerFailed
 logger = logging.getLogger(__name__)
 
 AFTER_RESUME: Final = 10.0
+LASTING: Final = frozenset({"permanent", "client", "retry_after"})
+"""What holds a key back for reasons of its own or its client's: such a key is no probe."""
 
 
 class Renewing:
@@ -52,16 +54,22 @@ class Renewing:
             self._launching.launch(entry, "pinned" if bare and entry.pins else "schedule")
 
     def _probe(self, health: Health) -> None:
-        """Launch the probe of an endpoint that is down, for the key asked for most recently."""
+        """Launch the probe of an endpoint that is down, for the key asked for most recently that may be asked for."""
         if health.state != "probing" or health.probe is not None:
             return
+        now = self._state.clock.now()
         wanted, health.wanted = health.wanted, None
         for key in (wanted, *reversed(health.parked)):
             entry = None if key is None else self._state.entries.find(key)
-            if entry is not None and entry.key not in self._state.flights:
-                health.parked.pop(entry.key, None)
+            if entry is None or entry.key in self._state.flights:
+                continue
+            parked = health.parked.pop(entry.key, entry) is None
+            brake = self._state.brake(entry, now, bare=True)
+            if brake is None or brake.reason not in LASTING:
                 self._launching.launch(entry, "probe")
                 return
+            if parked:
+                self._planning.postpone(entry, brake, now)
 
     def _failed(self, error: Exception) -> None:
         logger.error("a step of the scheduler raised %s; it goes on", type(error).__name__)

@@ -1,14 +1,14 @@
-"""Scheduler: one task, one heap; it pops what is due and never scans."""
+"""Scheduler: one task, one heap of moments; it pops what is due and never scans."""
 
 from __future__ import annotations
 
 import heapq
 import math
 from collections.abc import Callable, Iterator
-from itertools import count
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import anyio
+from attrs import define, field
 
 from tokenflight.model.clock import Clock
 
@@ -18,10 +18,24 @@ PAUSE_AFTER_FAILURE: Final = 1.0
 SLACK: Final = 1_024
 
 
-class Plannable(Protocol):
-    """What can be planned: it carries the number of its one valid plan, 0 for none."""
+NEAR: Final = 60.0
+COARSE: Final = 10
+"""What lies further ahead than a minute may come 1/512 later, a second at most: who is due closely shares a wake-up."""
 
-    plan: int
+
+@define(eq=False)
+class Moment:
+    """A time on the age clock, with those who are or were planned for it; `first` counts who is done with."""
+
+    when: float
+    items: list[Any] = field(factory=list, repr=False)
+    first: int = 0
+
+
+class Plannable(Protocol):
+    """What can be planned: it carries the one moment that it is planned for, None for none."""
+
+    plan: Moment | None
 
 
 T = TypeVar("T", bound=Plannable)
@@ -30,18 +44,18 @@ T = TypeVar("T", bound=Plannable)
 class Scheduler(Generic[T]):
     """Keep what is planned, and work through it.
 
-    An item has one plan; a new one replaces it, and the stale one is skipped by its number when it comes up. The task
-    sleeps at most 30 s at a time, so that a clock that ran on through a suspend is noticed; what came due in one is
-    handed over with `resumed=True`.
+    An item has one plan; a new one replaces it, and the stale one is skipped when it comes up. The task sleeps at most
+    30 s at a time, so that a clock that ran on through a suspend is noticed; what came due in one is handed over with
+    `resumed=True`.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._heap: list[tuple[float, int, T]] = []
-        self._numbers = count(1)
+        self._heap: list[tuple[float, Moment]] = []
+        self._moments: dict[float, Moment] = {}
         self._earlier: anyio.Event | None = None
         self._wake_at = math.inf
-        self._live = 0
+        self._live = self._listed = 0
 
     def __len__(self) -> int:
         return self._live
@@ -50,20 +64,26 @@ class Scheduler(Generic[T]):
         return f"Scheduler(planned={self._live})"
 
     def plan(self, item: T, when: float) -> None:
-        """Plan *item* for *when*, in place of its present plan."""
-        self._live += not item.plan
-        item.plan = next(self._numbers)
-        heapq.heappush(self._heap, (when, item.plan, item))
+        """Plan *item* for *when*, in place of its present plan, or for a moment right after it that others share."""
+        self.drop(item)
+        when = _shared(when, self._clock.now())
+        moment = self._moments.get(when)
+        if moment is None:
+            moment = self._moments[when] = Moment(when)
+            heapq.heappush(self._heap, (when, moment))
+        moment.items.append(item)
+        item.plan = moment
+        self._live += 1
+        self._listed += 1
         if when < self._wake_at and self._earlier is not None:
             self._earlier.set()
-        if len(self._heap) > 2 * self._live + SLACK:
-            self._heap = [plan for plan in self._heap if plan[2].plan == plan[1]]
-            heapq.heapify(self._heap)
+        if self._listed > 2 * self._live + SLACK:
+            self._tidy()
 
     def drop(self, item: T) -> None:
         """Plan *item* no more."""
-        self._live -= bool(item.plan)
-        item.plan = 0
+        self._live -= item.plan is not None
+        item.plan = None
 
     def reset(self) -> None:
         """Forget the task that ran it: its loop may be gone, and an event of a closed loop cannot be set."""
@@ -77,8 +97,6 @@ class Scheduler(Generic[T]):
             except Exception as error:
                 failed(error)
                 await self._clock.sleep_until(self._clock.now() + PAUSE_AFTER_FAILURE)
-            finally:
-                self._earlier = None
 
     async def _work(self, due: Callable[[T, float, bool], None], failed: Callable[[Exception], None]) -> None:
         asleep_until = min(self._wake_at, self._clock.now())
@@ -91,17 +109,43 @@ class Scheduler(Generic[T]):
                     due(item, now, resumed)
                 except Exception as error:
                     failed(error)
-            asleep_until = self._wake_at = min(self._next(), now + LONGEST_SLEEP)
+            first = self._first()
+            asleep_until = self._wake_at = min(math.inf if first is None else first.when, now + LONGEST_SLEEP)
             await self._clock.wait(self._earlier, asleep_until)
 
     def _pop(self, now: float) -> Iterator[T]:
-        while self._heap and self._heap[0][0] <= now:
-            _, number, item = heapq.heappop(self._heap)
-            if item.plan == number:
-                self.drop(item)
-                yield item
+        while (moment := self._first()) is not None and moment.when <= now:
+            item = moment.items[moment.first]
+            self.drop(item)
+            yield item
 
-    def _next(self) -> float:
-        while self._heap and self._heap[0][2].plan != self._heap[0][1]:
+    def _first(self) -> Moment | None:
+        """Return the earliest moment that somebody is planned for; the stale ones before it go."""
+        while self._heap:
+            moment = self._heap[0][1]
+            while moment.first < len(moment.items) and moment.items[moment.first].plan is not moment:
+                moment.first += 1
+                self._listed -= 1
+            if moment.first < len(moment.items):
+                return moment
             heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else math.inf
+            del self._moments[moment.when]
+        return None
+
+    def _tidy(self) -> None:
+        """Let go of stale plans, which are more than those that count; who was planned anew is listed twice."""
+        for moment in self._moments.values():
+            moment.items = list(dict.fromkeys(item for item in moment.items if item.plan is moment))
+            moment.first = 0
+        self._moments = {when: moment for when, moment in self._moments.items() if moment.items}
+        self._heap = list(self._moments.items())
+        heapq.heapify(self._heap)
+        self._listed = self._live
+
+
+def _shared(when: float, now: float) -> float:
+    """Round *when* up to a grain that what lies further ahead makes coarser: a power of two, one second at most."""
+    if not NEAR < when - now < math.inf:
+        return when
+    grain = 2.0 ** min(0, math.frexp(when - now)[1] - COARSE)
+    return math.ceil(when / grain) * grain

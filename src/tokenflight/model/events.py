@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from attrs import frozen
+from attrs import asdict, astuple, frozen
 
 from tokenflight.model.key import TokenKey
 
@@ -14,26 +14,41 @@ key without a token, a `min_ttl`, a `rejection`, the `probe` of an endpoint that
 credentials of a key that is held back have changed."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Event:
-    """Base of all events."""
+    """Base of all events, which compare by and show all their fields.
+
+    Written here once: made by attrs for each kind, these methods are half of what importing this module takes.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Event) or self.__class__ is not other.__class__:
+            return NotImplemented
+        return astuple(self, recurse=False) == astuple(other, recurse=False)
+
+    def __hash__(self) -> int:
+        return hash((self.__class__, astuple(self, recurse=False)))
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={value!r}" for name, value in asdict(self, recurse=False).items())
+        return f"{self.__class__.__name__}({fields})"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class KeyEvent(Event):
     """Something happened to one key."""
 
     key: TokenKey
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class FlightLaunched(KeyEvent):
     """A request for a token was started."""
 
     trigger: Trigger
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class TokenLanded(KeyEvent):
     """A flight brought a token. `lifetime` is the endpoint's word; `took` counts from launch, in seconds."""
 
@@ -44,7 +59,7 @@ class TokenLanded(KeyEvent):
     took: float
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class FlightFailed(KeyEvent):
     """A flight brought none. `token_left` is what the held token has left, in seconds; None where there is none."""
 
@@ -56,7 +71,7 @@ class FlightFailed(KeyEvent):
     token_left: float | None
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class AttemptFailed(KeyEvent):
     """One request of a flight failed; the flight may go on."""
 
@@ -65,14 +80,14 @@ class AttemptFailed(KeyEvent):
     status: int | None
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class TokenUrgent(KeyEvent):
     """A caller met a token in its hard margin. `left` is what it had, in seconds."""
 
     left: float
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class TokenRejected(KeyEvent):
     """An API refused a token that was still good by the clock."""
 
@@ -80,7 +95,7 @@ class TokenRejected(KeyEvent):
     age: float | None
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class RenewalRefused(KeyEvent):
     """A rejection brought no renewal; the 401 went back to its caller.
 
@@ -91,7 +106,7 @@ class RenewalRefused(KeyEvent):
     reason: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class TokenEvicted(KeyEvent):
     """A key made room at `max_keys`. `live` tells whether it still held a usable token."""
 
@@ -99,19 +114,19 @@ class TokenEvicted(KeyEvent):
     live: bool
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class TokenForgotten(KeyEvent):
     """A key was dropped on purpose."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class AnswerOdd(KeyEvent):
     """An endpoint's answer was used although a field of it was odd; `oddity` says how."""
 
     oddity: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class StoreFailed(KeyEvent):
     """A store operation failed; the call went on without it."""
 
@@ -119,7 +134,7 @@ class StoreFailed(KeyEvent):
     reason: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class EndpointDown(Event):
     """A token endpoint failed three times in a row and is probed from now on."""
 
@@ -127,7 +142,7 @@ class EndpointDown(Event):
     reason: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class EndpointUp(Event):
     """A token endpoint answered again, `after` seconds."""
 
@@ -135,7 +150,7 @@ class EndpointUp(Event):
     after: float
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class EndpointThrottled(Event):
     """A token endpoint said for how long a client must not ask; all keys of that client obey for `held` seconds."""
 
@@ -144,7 +159,7 @@ class EndpointThrottled(Event):
     held: float
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class ClientHeldBack(Event):
     """A client's credentials were refused; all its keys are held back for `held` seconds."""
 
@@ -153,7 +168,7 @@ class ClientHeldBack(Event):
     held: float
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class ClientChanged(Event):
     """A resolver gave another issuer, endpoint or client_id under a name, or none; what it held was forgotten."""
 
@@ -161,7 +176,7 @@ class ClientChanged(Event):
     forgotten: int
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class SchedulerFailed(Event):
     """A step of the scheduler raised; it goes on. `error` is the exception's type."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import ClassVar, NoReturn
 
 from attrs import field, frozen
@@ -45,7 +46,7 @@ class _Name:
         return self._text == other._text and self.type == other.type
 
     def __hash__(self) -> int:
-        return hash(self._text)  # types tell few texts apart, and this is on the path of every repeated call
+        return hash((self._text, self.type))
 
 
 class Subject(_Name):
@@ -95,7 +96,7 @@ class Audience(_Name):
         return f"Audience({self._text!r}{kind})"
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(kw_only=True, repr=False, weakref_slot=False)
 class TokenKey:
     """What a flight, a held token and a planned renewal belong to, within one provider.
 
@@ -126,10 +127,13 @@ def as_subject(value: Subject | str | None) -> Subject | None:
 
 
 def as_audience(value: Audience | str | None) -> Audience | None:
-    """Take a plain str as an Audience's value."""
+    """Take a plain str as an Audience's value; equal ones come back as one object: APIs are few and keys are many."""
     if value is None or isinstance(value, Audience):
         return value
-    return Audience(value)
+    return _audience(value) if isinstance(value, str) else Audience(value)
+
+
+_audience = lru_cache(maxsize=1_000)(Audience)
 
 
 def as_scope(value: str | Iterable[str] | None) -> frozenset[str] | None:

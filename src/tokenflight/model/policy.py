@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 from attrs import field, frozen
@@ -89,18 +90,43 @@ class RetryPolicy:
 
 
 @frozen
-class Life:
-    """The moments of one token's life on the age clock.
+class Span:
+    """What tokens of one lifetime have in common, in seconds from when they were asked for.
 
-    `length` is the lifetime they were made from, at least 1 s; for an unknown one it is the period after which the
-    token is due, and `urgent_at` and `expires_at` are infinite.
+    `length` is the lifetime, at least 1 s; for an unknown one it is the period after which a token is due, and
+    `urgent` and `end` are infinite.
     """
 
-    sent_at: float
     length: float
+    urgent: float
+    end: float
+
+
+_span = lru_cache(maxsize=1_000)(Span)
+
+
+@frozen(weakref_slot=False)  # one for each held token: only what is its own is kept in it
+class Life:
+    """The moments of one token's life on the age clock."""
+
+    sent_at: float
     due_at: float
-    urgent_at: float
-    expires_at: float
+    span: Span
+
+    @property
+    def length(self) -> float:
+        """Return the lifetime, or the period after which a token of unknown lifetime is due."""
+        return self.span.length
+
+    @property
+    def urgent_at(self) -> float:
+        """Return from when on callers may have to wait; infinite for an unknown lifetime."""
+        return self.sent_at + self.span.urgent
+
+    @property
+    def expires_at(self) -> float:
+        """Return the end; infinite for an unknown lifetime."""
+        return self.sent_at + self.span.end
 
     @property
     def paced_until(self) -> float:
@@ -125,15 +151,14 @@ def live(
     if lifetime is None:
         period = math.inf if default_lifetime is None else max(MIN_LIFETIME, default_lifetime)
         due_at = sent_at + period * draw(1.0, 1.0 + policy.early * policy.spread)
-        return Life(sent_at, period, due_at, math.inf, math.inf)
+        return Life(sent_at, due_at, _span(period, math.inf, math.inf))
     length = min(max(lifetime, MIN_LIFETIME), MAX_LIFETIME)
-    expires_at = sent_at + length
-    urgent_at = expires_at - min(policy.hard_margin * length, policy.hard_margin_cap)
+    span = _span(length, length - min(policy.hard_margin * length, policy.hard_margin_cap), length)
     if refresh_in is not None and 0.0 <= refresh_in < length:
         due_at = min(sent_at + refresh_in + draw(0.0, 0.1) * (length - refresh_in), sent_at + 0.85 * length)
     else:
-        due_at = expires_at - min(policy.early * length, policy.early_cap) * draw(1.0 - policy.spread, 1.0)
-    return Life(sent_at, length, min(due_at, urgent_at), urgent_at, expires_at)
+        due_at = sent_at + length - min(policy.early * length, policy.early_cap) * draw(1.0 - policy.spread, 1.0)
+    return Life(sent_at, min(due_at, sent_at + span.urgent), span)
 
 
 def judge(life: Life | None, now: float) -> Verdict:

@@ -14,7 +14,7 @@ from tokenflight.model.token import is_access_token
 _STANDARD: Final = frozenset({"access_token", "token_type", "expires_in", "refresh_token", "scope"})
 _DECIMAL = re.compile(r"[0-9]{1,300}(?:\.[0-9]{1,300})?")
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
-_MAX_SECONDS: Final = 1e300
+_MAX_SECONDS: Final = 1e308
 _MIN_SECRET: Final = 8
 
 

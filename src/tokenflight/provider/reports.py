@@ -24,7 +24,9 @@ def key_status(state: State, key: TokenKey, entry: Entry | None, now: float) -> 
         key=key,
         verdict=entry.verdict(now),
         expires_at=None if entry.token is None else entry.token.expires_at,
-        due_in=max(life.due_at, until) - now if life is not None and entry.plan and entry.in_demand else None,
+        due_in=max(life.due_at, until) - now
+        if life is not None and entry.plan is not None and entry.in_demand
+        else None,
         used_ago=None if used_at == NEVER else now - used_at,
         in_flight=key in state.flights,
         pinned=entry.pins > 0,
@@ -46,8 +48,9 @@ def worst(state: State, entries: Iterable[Entry], now: float, limit: int) -> tup
 
 
 def _held_back(state: State, entry: Entry, now: float) -> tuple[HoldingBack | None, float]:
+    """Return what holds a key back and until when. Pace holds every young token back; a shut API says more."""
     brake = state.brake(entry, now, bare=entry.left(now) <= 0)
-    if brake is not None:
-        return brake.reason, brake.until
     shut = None if entry.rejections is None else entry.rejections.held_until(now)
-    return (None, NEVER) if shut is None else ("rejected", shut)
+    if shut is not None and (brake is None or brake.reason == "pace"):
+        return "rejected", shut
+    return (None, NEVER) if brake is None else (brake.reason, brake.until)

@@ -37,7 +37,7 @@ class BoundSource:
     client's tokens may go, for who puts them on requests; None where the client leaves that open.
     """
 
-    __slots__ = ("_entry", "_holdings", "_min_ttl", "_now", "key", "origins")
+    __slots__ = ("_entry", "_fast", "_holdings", "_min_ttl", "_now", "key", "origins")
 
     def __init__(self, holdings: Holdings, key: TokenKey, min_ttl: float, origins: Origins | None) -> None:
         self.key = key
@@ -45,11 +45,11 @@ class BoundSource:
         self._holdings = holdings
         self._min_ttl = min_ttl
         self._now = holdings.engine.state.clock.now
-        self._entry = VACANT
+        self._entry = self._fast = VACANT
 
     async def token(self) -> Token:
         """Return a usable token; see `TokenProvider.token` for the errors raised."""
-        entry = self._entry
+        entry = self._fast
         now = self._now()
         if now < entry.fresh_until:
             entry.used_at = now
@@ -66,9 +66,8 @@ class BoundSource:
 
     def accepted(self, token: Token, *, origin: str | None) -> None:
         """Say that the API at *origin* took a token that its refusal bore: it is a token like any other from now on."""
-        entry = self._holdings.engine.state.entries.find(self.key)
-        if entry is not None and entry.rejections is not None:
-            entry.rejections.accepted(origin)
+        if self._entry.rejections is not None:
+            self._entry.rejections.accepted(origin)
 
     async def forget(self) -> bool:
         """Drop the key and its token; see `TokenProvider.forget`."""
@@ -90,9 +89,7 @@ class BoundSource:
 
     def _find(self) -> Entry:
         """Find the key's entry again after it was closed; a source with a `min_ttl` stays off the fast path."""
-        entry = self._entry
-        if entry.closed:
-            entry = self._holdings.engine.state.entry(self.key)
-            if not self._min_ttl:
-                self._entry = entry
-        return entry
+        if self._entry.closed:
+            self._entry = self._holdings.engine.state.entry(self.key)
+            self._fast = VACANT if self._min_ttl else self._entry
+        return self._entry

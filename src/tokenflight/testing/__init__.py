@@ -1,4 +1,4 @@
-"""Doubles for tests: time, token endpoint, protected API and token source, for users' suites and our own."""
+"""Doubles for tests: time, token endpoint, protected API, token source and provider, for users' suites and our own."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from tokenflight.testing.exchange import Handler, Reply, Request
 from tokenflight.testing.forms import TokenEntry
 from tokenflight.testing.ledger import Entry, Ledger
 from tokenflight.testing.protected import ApiEntry, ProtectedApp
+from tokenflight.testing.provider import FakeProvider, fake_provider
 from tokenflight.testing.server import LoopbackServer
 from tokenflight.testing.source import StaticTokenSource
 
@@ -42,6 +43,7 @@ __all__ = [
     "Drip",
     "Entry",
     "Error",
+    "FakeProvider",
     "FakeTokenEndpoint",
     "Forbidden",
     "Gzip",
@@ -65,4 +67,5 @@ __all__ = [
     "TokenEntry",
     "Unauthorized",
     "VirtualClock",
+    "fake_provider",
 ]
