@@ -82,7 +82,7 @@ class BoundSource:
 
         Leave the iterator with `aclose()`. It ends when the key is forgotten or the provider left.
         """
-        return Updates(self, self._holdings.engine)
+        return Updates(self.key, self.token, self._holdings.engine)
 
     def __repr__(self) -> str:
         return f"BoundSource({self.key!r})"
