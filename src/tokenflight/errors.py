@@ -59,7 +59,8 @@ class TokenRequestError(TokenFlightError):
         key: what was asked for.
         grant_type: the grant's wire name, or None where no grant was reached.
         attempts: how many requests this flight sent; 0 where nothing was sent.
-        retry_after: seconds until this key can be asked for again, sooner nothing is sent; None where nothing holds it back.
+        retry_after: seconds until this key can be asked for again, and nothing is sent before; None where nothing holds
+            it back.
         reason: a short stable code, such as `timeout`, `http_503`, `invalid_client` or `held_back`.
         detail: one sanitized sentence.
         hint: what to check or click, where it is known.

@@ -57,6 +57,15 @@ def test_ci_runs_the_readmes_test_command_and_contributing_names_no_other() -> N
     assert SHELL.findall((ROOT / "CONTRIBUTING.md").read_text("utf-8")) == [test + "\n"]
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_heading_stands_between_blank_lines(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    lines = ["", *text.splitlines(), ""]
+    crowded = [line for n, line in enumerate(lines) if line.startswith("#") and (lines[n - 1] or lines[n + 1])]
+
+    assert crowded == []
+
+
 def test_the_core_dependencies_are_four() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
