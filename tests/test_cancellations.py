@@ -97,7 +97,8 @@ def step_flights(at: House, moment: int, act: Callable[[], object], counts: list
     mint = holdings.mint
 
     async def stepped(flight: Any) -> Any:
-        steps = Stepped(partial(mint, flight), at=0 if counts else moment, act=act)
+        holdings.mint = at.provider._holdings.engine._launching.mint = mint
+        steps = Stepped(partial(mint, flight), at=moment, act=act)
         try:
             return await steps
         finally:
@@ -168,18 +169,22 @@ async def test_one_caller_of_three_cancelled_at_each_moment_leaves_two_tokens_an
 
 
 async def test_leaving_at_each_moment_of_a_flight_ends_it_and_tells_who_waits(tmp_path: Path) -> None:
+    told: list[int] = []
+
     async def one(moment: int) -> int:
         at, counts, results = long_way(tmp_path), [], []
         step_flights(at, moment, lambda: at.state.root._group.cancel_scope.cancel(), counts)  # type: ignore[union-attr]
         await at.provider.__aenter__()
         async with anyio.create_task_group() as tasks:
-            for _ in range(3):
-                tasks.start_soon(ask, at, results)
+            for audience in ("orders", "orders", "in line", "in line too"):
+                tasks.start_soon(ask, at, results, audience)
             tasks.start_soon(at.clock.advance, 10.0)
         await at.provider.__aexit__(None, None, None)
-        assert len(results) == 3
-        landed = moment > counts[0]
-        assert all(isinstance(result, Token if landed else ProviderClosedError) for result in results)
+        assert len(results) == 4
+        closed = sum(isinstance(result, ProviderClosedError) for result in results)
+        tokens = sum(isinstance(result, Token) for result in results)
+        assert closed + tokens == 4
+        told.append(closed)
         assert at.quiet()
         assert not at.state.entered
         async with at.provider:
@@ -187,7 +192,10 @@ async def test_leaving_at_each_moment_of_a_flight_ends_it_and_tells_who_waits(tm
             assert at.quiet()
         return counts[0]
 
-    await over_all_moments(one, at_least=15)
+    await over_all_moments(one, at_least=10)
+    assert told[0] == 4
+    assert told[-1] == 0
+    assert sum(map(bool, told)) >= 10
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -417,6 +425,7 @@ class Played:
         elif part.what == "again":
             async with self.door:
                 await at.provider.__aexit__(None, None, None)
+                assert at.quiet()
                 await at.provider.__aenter__()
 
     async def _ask(self, call: Callable[[], Awaitable[Token]], part: Part) -> None:

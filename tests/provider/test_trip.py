@@ -165,6 +165,26 @@ async def test_a_429_uses_up_no_attempt_and_queues_the_flight_again() -> None:
     assert attempts == list(range(1, 8))
 
 
+async def test_one_that_was_sent_back_goes_first_of_all_in_line() -> None:
+    place = chosen_town()
+    place.endpoint.script(Throttle())
+    place.endpoint.always(Delay(1.0))
+    async with place.provider(max_flights=1) as tokens:
+        calls = await place.once(*[tokens.source(subject=name) for name in "abc"])
+        assert all(call.token for call in calls)
+        order = [entry.form["subject"] for entry in place.endpoint.ledger]
+        assert order[2] == order[0], "after half a second, behind the one in the air and before the third"
+        assert len(order) == 4
+
+
+async def test_a_long_retry_after_of_another_answer_lands_the_flight_at_once() -> None:
+    place = chosen_town()
+    place.endpoint.script(Throttle(60, status=503))
+    async with place.provider() as tokens:
+        error = await fails(place, tokens.token)
+        assert (place.clock.now(), error.reason, error.retry_after) == (0.0, "http_503", 60.0)
+
+
 async def test_a_429_lands_the_flight_only_when_the_time_is_up() -> None:
     place = chosen_town()
     place.endpoint.always(Throttle())

@@ -15,12 +15,14 @@ from tokenflight import (
     ANY,
     Audience,
     BoundSource,
+    ClientAuthentication,
     ClientSecretBasic,
     ClientSecretPost,
     Clock,
     Dialect,
     EndpointHealth,
     Fetch,
+    Grant,
     KeyStatus,
     MemoryStore,
     OAuthClient,
@@ -28,18 +30,24 @@ from tokenflight import (
     RefreshPolicy,
     RetryPolicy,
     Secret,
+    SessionLostError,
     Store,
     Subject,
     SystemClock,
     Token,
+    TokenEndpointError,
+    TokenFlightError,
     TokenKey,
     TokenProvider,
     TokenRequestError,
     TokenSource,
+    WarmUpError,
 )
 from tokenflight.dialects import auth0, box
 from tokenflight.ext.httpx import TokenAuth, TokenUnavailable
+from tokenflight.model.policy import Verdict
 from tokenflight.observe import Event, Hook, LoggingHook, TokenLanded, Trigger
+from tokenflight.stores import Record
 from tokenflight.testing import FakeTokenEndpoint, ProtectedApp, StaticTokenSource, VirtualClock
 
 
@@ -163,6 +171,63 @@ async def main() -> None:
             assert_type(error.hint, str | None)
 
 
+class OwnGrant:
+    @property
+    def grant_type(self) -> str:
+        return "urn:example:own"
+
+    @property
+    def repeatable(self) -> bool:
+        return True
+
+    def fields(self, key: TokenKey, scope: frozenset[str]) -> dict[str, str]:
+        return {"for": key.client}
+
+
+class OwnSource:
+    async def token(self) -> Token:
+        return Token("t")
+
+    async def renew(self, rejected: Token | None = None, *, origin: str | None = None) -> Token:
+        return Token("t")
+
+
+class OwnStore:
+    async def load(self, name: str) -> Record | None:
+        return None
+
+    async def save(self, name: str, record: Record, *, expected: int | None) -> bool:
+        assert_type(record.expires_at, float | None)
+        return True
+
+    async def discard(self, name: str) -> None: ...
+
+
+async def own_parts() -> None:
+    grant: Grant = OwnGrant()
+    client = OAuthClient(client_id="a", token_endpoint="https://a.example/token", authentication="s", grant=grant)
+    assert_type(client.authentication, ClientAuthentication)
+    assert_type(client.scope, frozenset[str])
+    async with TokenProvider(client, store=OwnStore()) as tokens:
+        updates = tokens.source().updates()
+        async for token in updates:
+            assert_type(token, Token)
+        assert_type(await updates.aclose(), None)
+        assert_type(tokens.status()[0].verdict, Verdict)
+    TokenAuth(OwnSource(), origins=ANY)
+
+
+def errors(error: TokenFlightError) -> float | None:
+    if isinstance(error, WarmUpError):
+        assert_type(error.failed, tuple[KeyStatus, ...])
+    if isinstance(error, TokenEndpointError):
+        assert_type(error.error, str | None)
+        assert_type(error.status, int)
+    if isinstance(error, SessionLostError):
+        assert_type(error.ambiguous, bool)
+    return error.retry_after if isinstance(error, TokenRequestError) else None
+
+
 async def doubles() -> None:
     clock = VirtualClock(seed=1)
     endpoint = FakeTokenEndpoint(expires_in=60, clock=clock)
@@ -181,3 +246,20 @@ OAuthClient("a")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 OAuthClient(client_id="a", authentication=PublicClient, grant="client_credentials")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Token("t", 60)  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue]
 RefreshPolicy(0.5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+OAuthClient(client_id="a", authentication=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+OAuthClient(client_id="a", scope=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+OAuthClient(client_id="a", origins=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+RefreshPolicy(early="soon")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+ClientSecretPost(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Fetch(resolve_at_once)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+TokenAuth("t")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+TokenAuth(OwnSource(), origins=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+TokenProvider(clients, http=httpx.Client())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+TokenProvider(clients, store=OwnSource())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def wrong(tokens: TokenProvider, token: Token) -> None:
+    await tokens.token(subject=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await tokens.token("a", "s")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    tokens.revoke("a")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    token.header = "x"

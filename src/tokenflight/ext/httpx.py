@@ -8,7 +8,7 @@ from typing import Any, Final
 import httpx
 
 from tokenflight.errors import ConfigurationError, ProviderClosedError, TokenFlightError, TokenRequestError
-from tokenflight.model.origin import ANY, Origins, is_private_to_the_wire, origin_of, origins
+from tokenflight.model.origin import ANY, Origins, OriginsArgument, is_private_to_the_wire, origin_of, origins
 from tokenflight.model.token import Token
 from tokenflight.provider.rejection import is_acceptance, is_rejection, may_resend
 from tokenflight.provider.source import TokenSource
@@ -51,7 +51,9 @@ class TokenAuth(httpx.Auth):
     goes back as it came.
     """
 
-    def __init__(self, source: TokenSource, *, origins: object = None, retry_unauthorized: bool = True) -> None:
+    def __init__(
+        self, source: TokenSource, *, origins: OriginsArgument = None, retry_unauthorized: bool = True
+    ) -> None:
         if not (callable(getattr(source, "token", None)) and callable(getattr(source, "renew", None))):
             raise ConfigurationError(
                 f"{type(source).__name__} is no token source: pass what TokenProvider.source() returns"
@@ -151,7 +153,7 @@ class TokenAuth(httpx.Auth):
         )
 
 
-def _given(value: object) -> Origins | None:
+def _given(value: OriginsArgument) -> Origins | None:
     """Take the argument `origins`; None stays None."""
     if value is None:
         return None

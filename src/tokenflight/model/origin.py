@@ -71,7 +71,7 @@ def _in_ascii(authority: str) -> str:
     return coded.decode("ascii") + colon + port if coded.decode("idna") == name else ""
 
 
-def origins(value: object) -> Origins:
+def origins(value: OriginsArgument) -> Origins:
     """Take the `origins` of a client or an auth: ANY, a URL, or some URLs, of which only the origin counts."""
     if value is ANY or isinstance(value, _Any):
         return ANY

@@ -35,7 +35,7 @@ def _share(low: float, high: float, *, open_high: bool = False) -> Callable[[obj
     return check
 
 
-def _number(value: object) -> float:
+def _number(value: float) -> float:
     number = as_float(value)
     if number is None or math.isnan(number):
         raise ConfigurationError(f"a {type(value).__name__} is given for seconds or a share: pass an int or a float")

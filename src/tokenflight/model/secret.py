@@ -62,7 +62,7 @@ SecretSource: TypeAlias = Secret | str | Path | Callable[[], "str | Secret | Awa
 """Where a secret comes from: itself, a file, or a callable (sync or async). The last two are read on each attempt."""
 
 
-def secret_source(value: object) -> Secret | Path | Callable[[], Any]:
+def secret_source(value: SecretSource) -> Secret | Path | Callable[[], Any]:
     """Take what a user passed as a secret: a str becomes a Secret, a Path or callable is kept to be read later.
 
     Raises ConfigurationError for anything else, without showing it.

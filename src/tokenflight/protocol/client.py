@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -112,7 +112,7 @@ def _grant(instance: object, attribute: Attribute[Grant], value: object) -> None
         raise ConfigurationError("grant is the value of a grant: pass one, such as ClientCredentials()")
 
 
-def _scope(value: Any) -> frozenset[str]:
+def _scope(value: str | Iterable[str] | None) -> frozenset[str]:
     return as_scope(value) or NO_SCOPE
 
 

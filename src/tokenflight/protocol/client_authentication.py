@@ -136,7 +136,7 @@ def has_surrogate(text: str) -> bool:
     return any("\ud800" <= c <= "\udfff" for c in text)
 
 
-def as_authentication(value: object) -> ClientAuthentication:
+def as_authentication(value: ClientAuthentication | SecretSource | None) -> ClientAuthentication:
     """Take what a user passed as authentication: a bare secret means ClientSecretBasic, None a PublicClient.
 
     Raises ConfigurationError for anything else.
