@@ -210,12 +210,12 @@ def cycles(modules: tuple[Module, ...]) -> Iterator[str]:
 
 
 def public_only(modules: list[Module]) -> Iterator[str]:
-    """The demo is a user's program: it knows the door plate, the dialects and the events, and no room behind."""
+    """The demo is a user's program: it knows the door plate, the dialects and `observe`, and no room behind."""
     names = {module.name for module in modules}
     for module in modules:
         for found in imports(module) if module.below("demo") else ():
             target = own(found.target, names)
-            if target and not Module.of(target, "").below("demo", "dialects", "model.events"):
+            if target and not Module.of(target, "").below("demo", "dialects", "observe"):
                 yield f"{module.name}:{found.line} imports {target}, which is no user's"
 
 
@@ -360,6 +360,7 @@ BAD: tuple[tuple[Rule, str, str], ...] = (
     (cycles, "engine.flight", "from tokenflight.engine.entries import Entry"),
     (public_only, "demo.stage", "from tokenflight.engine.flight import Flight"),
     (public_only, "demo.stage", "from tokenflight.testing.clock import VirtualClock"),
+    (public_only, "demo.tally", "from tokenflight.model.events import Event"),
     (third_parties, "demo.acts", "import starlette"),
     (third_parties, "cli.demo", "import rich"),
     (walls, "provider.mint", "from tokenflight.demo.books import Books"),
@@ -387,6 +388,7 @@ GOOD: tuple[tuple[Rule, str, str], ...] = (
     (walls, "demo.run", "from tokenflight.testing.clock import VirtualClock"),
     (public_only, "demo.stage", "from tokenflight import OAuthClient"),
     (public_only, "demo.stage", "from tokenflight.dialects import box"),
+    (public_only, "demo.tally", "from tokenflight.observe import Event"),
     (third_parties, "demo.hosting", "from uvicorn import Server"),
     (third_parties, "model.clock", "import anyio"),
     (third_parties, "transport.endpoint", "import tenacity"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+import tokenflight
 from tokenflight import ClientSecretPost, OAuthClient, TokenProvider
 from tokenflight.ext.httpx import TokenAuth
 from tokenflight.testing import Delay, FakeTokenEndpoint, ProtectedApp, StaticTokenSource, fake_provider
@@ -105,12 +107,8 @@ def test_a_project_of_its_own_runs_in_auto_mode_with_warnings_as_errors(tmp_path
     (tmp_path / "test_it.py").write_text(AUTO)
     (tmp_path / "pytest.ini").write_text(INI)
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov", "-p", "no:hypothesispytest"]
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, str(tmp_path)],
-        check=False,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+    surroundings = os.environ | {"PYTHONPATH": str(Path(tokenflight.__file__).parents[1])}
+    command = [sys.executable, "-m", "pytest", *options, str(tmp_path)]
+    run = subprocess.run(command, check=False, cwd=tmp_path, env=surroundings, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "3 passed" in run.stdout

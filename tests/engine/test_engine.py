@@ -10,6 +10,7 @@ from tests.kit.bench import KEY, Bench, failure, key
 
 from tokenflight.engine.flight import Flight, Minted
 from tokenflight.errors import ProviderClosedError
+from tokenflight.model.events import TokenForgotten
 from tokenflight.model.failure import Failure
 
 pytestmark = pytest.mark.anyio
@@ -157,6 +158,14 @@ async def test_a_forgotten_key_holds_nothing_is_planned_no_more_and_ends_for_who
         assert len(bench.state.schedule) == 0
         await bench.clock.advance(500.0)
         assert len(bench.flown) == 1
+
+
+async def test_what_is_forgotten_is_told() -> None:
+    bench = Bench()
+    async with bench.entered():
+        await bench.ask()
+        bench.engine.forget(bench.entry())
+    assert bench.events[-1] == TokenForgotten(key=KEY)
 
 
 async def test_a_call_after_forgetting_launches_its_own_flight() -> None:

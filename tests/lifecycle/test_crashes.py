@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from tests.kit.house import client_of, state_of, house
+from tests.kit.house import client_of, house, state_of
 
 from tokenflight import (
     ClientSecretPost,

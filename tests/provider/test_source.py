@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 from tests.kit.bench import chosen_town
 from tests.kit.town import client
 
-from tokenflight import BoundSource, ProviderClosedError, TokenKey, TokenProvider, TokenRequestError, TokenSource
+from tokenflight import (
+    BoundSource,
+    ConfigurationError,
+    ProviderClosedError,
+    TokenKey,
+    TokenProvider,
+    TokenRequestError,
+    TokenSource,
+)
 from tokenflight.testing import Delay
 
 pytestmark = pytest.mark.anyio
@@ -152,7 +161,34 @@ async def test_it_may_be_made_before_entering_and_used_after_leaving_while_its_t
 def test_it_knows_where_its_clients_tokens_may_go() -> None:
     assert TokenProvider(client(origins=API)).source().origins == frozenset({API})
     assert TokenProvider(client()).source().origins is None
-    assert TokenProvider(lambda name: client(origins=API)).source("tenant").origins is None
+
+
+async def test_of_a_resolvers_client_it_knows_that_from_the_first_flight_on() -> None:
+    place = chosen_town()
+    async with place.provider(lambda name: client(origins=API)) as tokens:
+        source = tokens.source("tenant")
+        assert source.origins is None
+        await place.clock.run(source.token)
+        assert source.origins == {API}
+        assert tokens.source("tenant").origins == {API}
+        assert tokens.source("another").origins is None
+
+
+async def test_a_resolved_clients_token_goes_nowhere_but_to_its_origins_from_the_first_request_on() -> None:
+    place, sent = chosen_town(), []
+
+    def api(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(200)
+
+    echo = httpx.MockTransport(api)
+    async with place.provider(lambda name: client(origins=API)) as tokens, httpx.AsyncClient(transport=echo) as http:
+        auth = tokens.auth("tenant")
+        for _ in range(2):
+            with pytest.raises(ConfigurationError, match="this token only to"):
+                await http.get("https://elsewhere.test/", auth=auth)
+        await http.get(API, auth=auth)
+    assert [request.url.host for request in sent] == [httpx.URL(API).host]
 
 
 def test_its_repr_shows_its_key() -> None:

@@ -45,9 +45,8 @@ from tokenflight import (
 )
 from tokenflight.dialects import auth0, box
 from tokenflight.ext.httpx import TokenAuth, TokenUnavailable
-from tokenflight.model.events import Event, TokenLanded
 from tokenflight.model.policy import Verdict
-from tokenflight.observe import LoggingHook
+from tokenflight.observe import Event, Hook, LoggingHook, TokenLanded, Trigger
 from tokenflight.stores import Record
 from tokenflight.testing import FakeTokenEndpoint, ProtectedApp, StaticTokenSource, VirtualClock
 
@@ -106,9 +105,13 @@ def resolve_at_once(name: str) -> OAuthClient | None:
 def hook(event: Event) -> None:
     if isinstance(event, TokenLanded):
         assert_type(event.took, float)
+        assert_type(event.trigger, Trigger)
 
 
 async def slow_hook(event: Event) -> None: ...
+
+
+hooks: list[Hook] = [hook, slow_hook, LoggingHook(), lambda event: None]
 
 
 async def main() -> None:
@@ -121,7 +124,7 @@ async def main() -> None:
         store=MemoryStore(max_records=10),
         refresh=RefreshPolicy(),
         retry=RetryPolicy(attempts=1),
-        hooks=[hook, slow_hook, LoggingHook()],
+        hooks=hooks,
         max_keys=10,
         max_flights=2,
         shutdown_grace=1,

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Final
 
 from tokenflight import TokenKey
-from tokenflight.model.events import Event, FlightFailed, FlightLaunched, TokenLanded, Trigger
+from tokenflight.observe import Event, FlightFailed, FlightLaunched, TokenLanded, Trigger
 
 AHEAD: Final[tuple[Trigger, ...]] = ("schedule", "due", "probe")
 

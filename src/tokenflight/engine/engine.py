@@ -16,6 +16,7 @@ from tokenflight.engine.root_task import RootTask
 from tokenflight.engine.state import State
 from tokenflight.errors import ProviderClosedError
 from tokenflight.model.clock import Clock
+from tokenflight.model.events import TokenForgotten
 from tokenflight.model.key import TokenKey
 from tokenflight.model.policy import RetryPolicy
 
@@ -73,6 +74,7 @@ class Engine:
         self.state.schedule.drop(entry)
         self.landing.end(entry.key)
         self.state.entries.close(entry)
+        self.state.hooks.emit(TokenForgotten(key=entry.key))
 
     def clear_client(self, client: str) -> list[TokenKey]:
         """Empty every key of a client; their pins and bound sources stay. Return the keys that held a token.

@@ -182,7 +182,6 @@ class Lane:
         """Count a token: the credentials behind *fingerprint* are good."""
         self.good_at, self.good = now, fingerprint
         self.throttles = 0
-        self.refused = None
         self.lift()
 
     def refuse(self, fingerprint: bytes) -> None:

@@ -23,6 +23,8 @@ Hook: TypeAlias = Callable[[Event], Awaitable[None] | None]
 """Told of each event. A synchronous hook runs in the event loop: it hands over what takes time."""
 
 MAX_QUEUED: Final = 1_024
+AT_ONCE: Final = 16
+"""How many events are told between two turns of the loop: in a burst, one a turn would fall behind."""
 HOOK_TIMEOUT: Final = 5.0
 REST: Final = 60.0
 """For how long a hook that hung is left out, and how far apart warnings about one hook are."""
@@ -92,7 +94,7 @@ class EventQueue:
         """Tell what waits, and what comes meanwhile, then return."""
         while self._queue:
             await checkpoint()
-            if self._queue:
+            for _ in range(min(AT_ONCE, len(self._queue))):
                 await self._tell(self._queue.popleft())
 
     async def _tell(self, event: Event) -> None:

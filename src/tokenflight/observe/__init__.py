@@ -1,5 +1,51 @@
-"""Hooks ready made: what tells the outside world of events."""
+"""What happens, and who is told: the events of a provider, and hooks ready made."""
 
+from tokenflight.engine.hooks import Hook
+from tokenflight.model.events import (
+    AnswerOdd,
+    AttemptFailed,
+    ClientChanged,
+    ClientHeldBack,
+    EndpointDown,
+    EndpointThrottled,
+    EndpointUp,
+    Event,
+    FlightFailed,
+    FlightLaunched,
+    KeyEvent,
+    RenewalRefused,
+    SchedulerFailed,
+    StoreFailed,
+    TokenEvicted,
+    TokenForgotten,
+    TokenLanded,
+    TokenRejected,
+    TokenUrgent,
+    Trigger,
+)
 from tokenflight.observe.logging import LoggingHook
 
-__all__ = ["LoggingHook"]
+__all__ = [
+    "AnswerOdd",
+    "AttemptFailed",
+    "ClientChanged",
+    "ClientHeldBack",
+    "EndpointDown",
+    "EndpointThrottled",
+    "EndpointUp",
+    "Event",
+    "FlightFailed",
+    "FlightLaunched",
+    "Hook",
+    "KeyEvent",
+    "LoggingHook",
+    "RenewalRefused",
+    "SchedulerFailed",
+    "StoreFailed",
+    "TokenEvicted",
+    "TokenForgotten",
+    "TokenLanded",
+    "TokenRejected",
+    "TokenUrgent",
+    "Trigger",
+]

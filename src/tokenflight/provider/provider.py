@@ -145,14 +145,12 @@ class TokenProvider:
     ) -> BoundSource:
         """Bind a key once, for who asks for its token often. *keep_warm* keeps it renewed until forgotten or left."""
         key = self._keys.key((client, subject, audience, scope))
-        fixed = self._holdings.clients.fixed(key.client)
-        origins = fixed.origins if fixed is not None and fixed.origins else None
         if keep_warm:
             entry = self._engine.state.entry(key)
             entry.pins += 1
             if self._engine.state.open:
                 self._engine.planning.keep_warm(entry)
-        return BoundSource(self._holdings, key, seconds("min_ttl", min_ttl), origins)
+        return BoundSource(self._holdings, key, seconds("min_ttl", min_ttl))
 
     def auth(
         self,

@@ -33,19 +33,26 @@ class TokenSource(Protocol):
 class BoundSource:
     """A TokenSource for one key of a provider; made by `TokenProvider.source`, at any time and in any module.
 
-    While the token is fresh `token()` awaits nothing, takes no lock and builds no string. `origins` is where the
-    client's tokens may go, for who puts them on requests; None where the client leaves that open.
+    While the token is fresh `token()` awaits nothing, takes no lock and builds no string.
     """
 
-    __slots__ = ("_entry", "_fast", "_holdings", "_min_ttl", "_now", "key", "origins")
+    __slots__ = ("_entry", "_fast", "_holdings", "_min_ttl", "_now", "key")
 
-    def __init__(self, holdings: Holdings, key: TokenKey, min_ttl: float, origins: Origins | None) -> None:
+    def __init__(self, holdings: Holdings, key: TokenKey, min_ttl: float) -> None:
         self.key = key
-        self.origins = origins
         self._holdings = holdings
         self._min_ttl = min_ttl
         self._now = holdings.engine.state.clock.now
         self._entry = self._fast = VACANT
+
+    @property
+    def origins(self) -> Origins | None:
+        """Return where the client's tokens may go, for who puts them on requests; None where that is open.
+
+        It is where the client leaves it open, and for a resolver's client until the first flight has asked for it.
+        """
+        client = self._holdings.clients.known(self.key.client)
+        return None if client is None else client.origins or None
 
     async def token(self) -> Token:
         """Return a usable token; see `TokenProvider.token` for the errors raised."""
@@ -82,7 +89,7 @@ class BoundSource:
 
         Leave the iterator with `aclose()`. It ends when the key is forgotten or the provider left.
         """
-        return Updates(self, self._holdings.engine)
+        return Updates(self.key, self.token, self._holdings.engine)
 
     def __repr__(self) -> str:
         return f"BoundSource({self.key!r})"

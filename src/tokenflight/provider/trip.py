@@ -74,7 +74,8 @@ class Trip:
             try:
                 now = clock.now()
                 if self._brake(now) is None:
-                    self.lane.begin(self.flight.key)
+                    if not self.flight.forgotten:  # nobody would free what a forgotten one takes: its key may fly anew
+                        self.lane.begin(self.flight.key)
                     return self._heard(await self._exchange(now))
             finally:
                 places.give_back()

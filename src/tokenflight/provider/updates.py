@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
 
 import anyio
 
 from tokenflight.engine.engine import Engine
 from tokenflight.engine.entries import Entry
+from tokenflight.model.key import TokenKey
 from tokenflight.model.token import Token
-
-if TYPE_CHECKING:
-    from tokenflight.provider.source import BoundSource
 
 
 class Updates:
     """An async iterator of one key's tokens; a slow reader skips to the newest. Pins the key while open."""
 
-    def __init__(self, source: BoundSource, engine: Engine) -> None:
-        self._source = source
+    def __init__(self, key: TokenKey, first: Callable[[], Awaitable[Token]], engine: Engine) -> None:
+        self._key = key
+        self._first = first
         self._engine = engine
         self._entry: Entry | None = None
         self._given: Token | None = None
@@ -35,7 +34,7 @@ class Updates:
         if self._entry is None:
             self._pin()
         if self._given is None:
-            self._given = await self._source.token()
+            self._given = await self._first()
             return self._given
         while not self._closed:
             token = None if self._entry is None else self._entry.token
@@ -50,7 +49,7 @@ class Updates:
         """End the iteration and unpin the key."""
         if self._entry is not None and not self._closed:
             self._entry.pins = max(0, self._entry.pins - 1)
-            self._engine.landing.unwatch(self._source.key, self)
+            self._engine.landing.unwatch(self._key, self)
         self.ended()
 
     def landed(self) -> None:
@@ -63,6 +62,6 @@ class Updates:
         self._news.set()
 
     def _pin(self) -> None:
-        self._entry = self._engine.state.entry(self._source.key)
+        self._entry = self._engine.state.entry(self._key)
         self._entry.pins += 1
-        self._engine.landing.watch(self._source.key, self)
+        self._engine.landing.watch(self._key, self)

@@ -17,7 +17,6 @@ from tokenflight.engine.hooks import Hook
 from tokenflight.engine.lanes import Lanes
 from tokenflight.engine.state import State
 from tokenflight.model.key import Audience, Subject, TokenKey
-from tokenflight.model.origin import Origins
 from tokenflight.model.policy import RetryPolicy, seconds
 from tokenflight.model.status import KeyStatus
 from tokenflight.model.token import Token
@@ -139,7 +138,7 @@ class FakeProvider(TokenProvider):
     ) -> BoundSource:
         """Bind a key once; see `TokenProvider.source`."""
         key = super().source(client or DEFAULT, keep_warm=keep_warm, **asked).key
-        return _FakeSource(self._holdings, key, seconds("min_ttl", min_ttl), None, self._door)
+        return _FakeSource(self._holdings, key, seconds("min_ttl", min_ttl), self._door)
 
     async def forget(self, client: str | None = None, **asked: Unpack[_Asked]) -> bool:
         """Drop one key's token; see `TokenProvider.forget`."""
@@ -176,8 +175,8 @@ class _FakeSource(BoundSource):
 
     __slots__ = ("_door",)
 
-    def __init__(self, holdings: Holdings, key: TokenKey, min_ttl: float, origins: Origins | None, door: _Door) -> None:
-        super().__init__(holdings, key, min_ttl, origins)
+    def __init__(self, holdings: Holdings, key: TokenKey, min_ttl: float, door: _Door) -> None:
+        super().__init__(holdings, key, min_ttl)
         self._door = door
 
     async def token(self) -> Token:
