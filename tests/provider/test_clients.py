@@ -12,7 +12,7 @@ from tests.kit.town import client
 from tokenflight.errors import ConfigurationError
 from tokenflight.model.failure import Failure
 from tokenflight.protocol.client import OAuthClient
-from tokenflight.provider.clients import ABSENT_FOR, Clients
+from tokenflight.provider.clients import ABSENT_FOR, ABSENTEES, Clients
 
 pytestmark = pytest.mark.anyio
 
@@ -178,6 +178,13 @@ async def test_where_the_resolver_knows_no_client_that_is_kept_for_five_seconds(
     await registry.clock.advance(0.1)
     assert await registry.find() is one
     assert registry.changes == [("c", one)], "it was forgotten already"
+
+
+async def test_of_names_that_stand_for_nobody_no_more_than_so_many_are_remembered() -> None:
+    clients = Clients(lambda name: None, clock=ChosenClock(), timeout=1.0, changed=no_change)
+    for number in range(ABSENTEES + 5):
+        assert isinstance(await clients.find(f"made up {number}"), Failure)
+    assert len(clients._absent) == 5
 
 
 async def test_what_was_said_of_a_name_can_be_dropped() -> None:

@@ -278,6 +278,33 @@ async def test_refused_credentials_are_sent_again_only_when_they_changed() -> No
         assert len(place.endpoint.ledger) == 2
 
 
+async def test_a_look_is_let_through_while_another_one_takes_its_time() -> None:
+    place, reads = chosen_town(), []
+    place.endpoint.register("service", "new")
+
+    async def source() -> str:
+        reads.append(place.clock.now())
+        if len(reads) == 1:
+            return "old"
+        await place.clock.sleep_until(place.clock.now() + 3.0)
+        return "new"
+
+    async with place.provider(client(secret=source)) as tokens:
+        for subject in "ab":
+            await fails(place, lambda: tokens.token(subject=subject))  # noqa: B023
+        await place.clock.advance(2.0)
+        first, second = tokens.source(subject="a"), tokens.source(subject="b")
+
+        async def both() -> None:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(first.token)
+                await place.clock.sleep_until(place.clock.now() + 2.0)
+                assert place.endpoint.is_live(await second.token())
+
+        await place.clock.run(both)
+        assert len(place.endpoint.ledger) == 3
+
+
 async def test_a_look_that_finds_the_same_leaves_the_failures_as_they_were() -> None:
     place = chosen_town()
     place.endpoint.register("service", "other")

@@ -167,7 +167,11 @@ async def test_a_store_that_fails_costs_no_call_anything() -> None:
 
 
 async def test_a_flight_that_was_forgotten_saves_nothing() -> None:
-    place, store = chosen_town(), MemoryStore()
+    class Watched(MemoryStore):
+        async def save(self, name: str, record: Record, *, expected: int | None) -> bool:
+            raise AssertionError("it is saved")
+
+    place, store = chosen_town(), Watched()
     place.endpoint.always(Delay(1.0))
     async with place.provider(store=store) as tokens:
         source = tokens.source()
@@ -181,7 +185,7 @@ async def test_a_flight_that_was_forgotten_saves_nothing() -> None:
                 await source.forget()
 
         await place.clock.run(ask_and_forget)
-        assert repr(store) == "MemoryStore(records=0, max_records=100000)"
+        assert place.told(StoreFailed) == []
 
 
 async def test_one_forgotten_while_it_saves_takes_it_back() -> None:

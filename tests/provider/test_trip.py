@@ -149,6 +149,33 @@ async def test_an_endpoint_that_went_down_is_left_to_its_probe() -> None:
         assert len(place.endpoint.ledger) == 3, "the third takes it down, and the fourth stays where it is"
 
 
+async def test_a_new_key_that_finds_its_endpoint_down_is_the_next_to_be_probed() -> None:
+    place = chosen_town()
+    place.endpoint.always(Refuse())
+    async with place.provider(retry=RetryPolicy(attempts=1)) as tokens:
+        for name in "abc":
+            await fails(place, lambda: tokens.token(subject=name))  # noqa: B023
+        error = await fails(place, lambda: tokens.token(subject="new"))
+        assert (error.reason, error.attempts, len(place.endpoint.ledger)) == ("connect", 0, 3)
+        place.endpoint.always()
+        await place.clock.advance(0.6)
+        assert [entry.form["subject"] for entry in place.endpoint.ledger[3:]] == ["new"]
+        assert (await tokens.token(subject="new")).header
+
+
+async def test_of_new_keys_that_find_it_down_one_goes_as_the_probe_and_the_others_are_told() -> None:
+    place = chosen_town()
+    place.endpoint.always(Refuse())
+    async with place.provider(retry=RetryPolicy(attempts=1)) as tokens:
+        for name in "abc":
+            await fails(place, lambda: tokens.token(subject=name))  # noqa: B023
+        await place.clock.advance(3.0)
+        place.endpoint.always(Delay(1.0, Answer(503)))
+        calls = await place.once(*[tokens.source(subject=name) for name in ("x", "y", "z")])
+        assert len(place.endpoint.ledger) == 4
+        assert sorted(call.waited for call in calls) == [0.0, 0.0, 1.0]
+
+
 # 429
 
 

@@ -16,6 +16,7 @@ from tokenflight.protocol.client import OAuthClient
 
 DEFAULT: Final = "default"
 ABSENT_FOR: Final = 5.0
+ABSENTEES: Final = 10_000
 
 ClientResolver: TypeAlias = Callable[[str], "OAuthClient | Awaitable[OAuthClient | None] | None"]
 """Finds a client by its name; None where there is none. Asked in every flight, never twice at once for a name."""
@@ -135,6 +136,8 @@ class Clients:
             await self._changed(name, known)
         if client is None:
             self._known.pop(name, None)
+            if len(self._absent) >= ABSENTEES:  # names may come from outside, and there is no end to them
+                self._absent.clear()
             self._absent[name] = self._clock.now() + ABSENT_FOR
             return _absent(name)
         self._known[name] = client

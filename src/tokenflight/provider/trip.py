@@ -84,10 +84,7 @@ class Trip:
         flight = self.flight
         rank = RETURNED if self.throttles else WAITING if flight.waiting else SCHEDULED
         flight.ticket = Ticket(self.lane.client, self.lane.health.places, rank)
-        try:
-            await self.lane.health.places.take(flight.ticket)
-        finally:
-            flight.ticket = None
+        await self.lane.health.places.take(flight.ticket)
 
     async def _exchange(self, now: float) -> Minted | Failure:
         if self.started_at is None:
