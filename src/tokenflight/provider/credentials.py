@@ -61,7 +61,9 @@ class Reader:
     async def _fetch(self, source: SecretSource) -> Secret:
         try:
             if isinstance(source, Path):
-                return Secret((await anyio.to_thread.run_sync(source.read_text, "utf-8")).strip())
+                return Secret(
+                    (await anyio.to_thread.run_sync(source.read_text, "utf-8", abandon_on_cancel=True)).strip()
+                )
             value = source()  # type: ignore[operator]  # neither a string nor a Path: a callable
             return Secret(await value if inspect.isawaitable(value) else value)
         except Exception as error:
