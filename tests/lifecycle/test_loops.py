@@ -207,11 +207,16 @@ def test_a_hook_of_a_closed_loop_is_not_woken() -> None:
         await provider.token(audience="orders")
         await asyncio.sleep(0)
 
+    async def bound_elsewhere() -> None:
+        provider.source(audience="makes room", keep_warm=True)
+
     loop.run_until_complete(never_left())
     loop.close()
     told.clear()
     with pytest.raises(ProviderClosedError):
-        asyncio.run(provider.token(audience="makes room"))
+        asyncio.run(provider.token(audience="cannot be asked for"))
+    assert len(state_of(provider).entries) == 1, "who cannot ask makes nobody make room"
+    asyncio.run(bound_elsewhere())
     assert not told
     assert asyncio.run(fetching(provider)()).access_token
     assert TokenEvicted in map(type, told)

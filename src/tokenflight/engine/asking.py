@@ -19,6 +19,7 @@ from tokenflight.engine.state import State
 from tokenflight.errors import ConfigurationError, ProviderClosedError, TokenFlightError, TokenRequestError
 from tokenflight.model.events import RenewalRefused, TokenRejected, TokenUrgent, Trigger
 from tokenflight.model.failure import Failure
+from tokenflight.model.key import TokenKey
 from tokenflight.model.token import Token
 
 URGENT_WAIT: Final = 1.0
@@ -31,6 +32,14 @@ class Asking:
         self._state = state
         self._planning = planning
         self._launching = launching
+
+    def entry(self, key: TokenKey) -> Entry:
+        """Find or make the entry of *key*. Raises ProviderClosedError rather than make one that nothing can fill."""
+        entry = self._state.entries.find(key)
+        if entry is None:
+            self.require_open()
+            entry = self._state.entry(key)
+        return entry
 
     async def token(self, entry: Entry, min_ttl: float) -> Token:
         """Return a usable token; see the table above. Raises the flight's error where there is none."""
@@ -83,7 +92,7 @@ class Asking:
         """Wait for the flight of a key without a usable token."""
         state = self._state
         if entry.closed:
-            entry = state.entry(entry.key)
+            entry = self.entry(entry.key)
         now = state.clock.now()
         entry.seen_at = now
         outcome = await self._wait(self._flight(entry) or self._launch_bare(entry, now))

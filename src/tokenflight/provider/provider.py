@@ -129,7 +129,7 @@ class TokenProvider:
             return entry.token  # type: ignore[return-value]  # below fresh_until there is one
         if entry.closed:
             typed = client, subject, audience, scope
-            entry = self._engine.state.entry(self._keys.key(typed))
+            entry = self._engine.asking.entry(self._keys.key(typed))
             self._keys.remember(typed, entry)
         return await self._engine.asking.token(entry, seconds("min_ttl", min_ttl))
 
@@ -189,7 +189,7 @@ class TokenProvider:
         refusing fresh tokens; other reasons are the flight's.
         """
         key = self._keys.key((client, subject, audience, scope))
-        return await self._engine.asking.renew(self._engine.state.entry(key), rejected, origin)
+        return await self._engine.asking.renew(self._engine.asking.entry(key), rejected, origin)
 
     async def forget(
         self,

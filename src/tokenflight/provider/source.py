@@ -97,6 +97,6 @@ class BoundSource:
     def _find(self) -> Entry:
         """Find the key's entry again after it was closed; a source with a `min_ttl` stays off the fast path."""
         if self._entry.closed:
-            self._entry = self._holdings.engine.state.entry(self.key)
+            self._entry = self._holdings.engine.asking.entry(self.key)
             self._fast = VACANT if self._min_ttl else self._entry
         return self._entry
