@@ -209,14 +209,13 @@ async def test_time_does_not_pass_backwards_or_for_ever(clock: VirtualClock, sec
         clock.suspend(seconds)
 
 
-async def test_ten_thousand_advances_and_sleepers_take_no_real_time_to_speak_of(clock: VirtualClock) -> None:
-    started = time.perf_counter()
+async def test_thousands_of_advances_and_sleepers_leave_nobody_asleep(clock: VirtualClock) -> None:
     async with anyio.create_task_group() as tasks:
         for number in range(5_000):
             tasks.start_soon(clock.sleep_until, number / 100)
         for _ in range(5_000):
             await clock.advance(0.01)
-    assert time.perf_counter() - started < 5
+    assert clock.pending == 0
 
 
 def test_the_same_seed_draws_the_same_numbers() -> None:
