@@ -314,6 +314,19 @@ async def test_a_key_that_alone_is_refused_while_others_succeed_holds_back_itsel
         assert bench.entry().refused_since == 0.0
 
 
+async def test_a_success_of_its_own_makes_the_next_refusal_a_first_one() -> None:
+    async with Bench(latency=0.0).entered() as bench:
+        bench.script(BAD_CLIENT)
+        await bench.fails()
+        await bench.clock.advance(40.0)
+        await bench.ask()
+        bench.entry().lane.good = b""  # the same credentials as those that were refused
+        await bench.clock.advance(105.0)
+        bench.script(BAD_CLIENT)
+        await bench.fails()
+        assert bench.entry().brake == "client"
+
+
 async def test_a_key_refused_again_and_again_is_asked_for_less_and_less() -> None:
     async with Bench(latency=0.0).entered() as bench:
         bench.script(*[REFUSED] * 6)

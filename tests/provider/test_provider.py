@@ -136,6 +136,15 @@ async def test_left_it_may_be_entered_again_and_holds_what_it_held() -> None:
     assert len(place.endpoint.ledger) == 1
 
 
+async def test_entered_again_nobody_waits_for_a_resolver_call_that_died_with_its_loop() -> None:
+    place = chosen_town()
+    async with httpx.AsyncClient(transport=place.endpoint.transport()) as http:
+        provider = TokenProvider(lambda name: client(), http=http, clock=place.clock)
+        provider._holdings.clients._asking["tenant"] = object()  # type: ignore[assignment]
+        async with provider as tokens:
+            assert place.endpoint.is_live(await place.clock.run(tokens.token, "tenant"))
+
+
 async def test_what_the_block_raises_comes_out_as_it_is() -> None:
     with pytest.raises(LookupError, match="the body's own"):
         async with TokenProvider(client()):

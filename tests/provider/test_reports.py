@@ -201,6 +201,16 @@ async def test_the_worst_come_first_and_no_more_than_asked_for() -> None:
         assert len(tokens.status(limit=3)) == 3
 
 
+async def test_among_those_without_a_token_the_one_that_failed_most_comes_first() -> None:
+    place = chosen_town(expires_in=100)
+    async with place.provider(retry=ONCE) as tokens:
+        await place.clock.run(lambda: tokens.token(subject="expired"))
+        await place.clock.advance(150.0)
+        place.endpoint.always(Answer(503))
+        await fails(place, lambda: tokens.token(subject="failed"))
+        assert [status.verdict for status in tokens.status()] == ["none", "expired"]
+
+
 async def test_what_is_named_is_filtered_by() -> None:
     place = chosen_town()
     async with place.provider({"a": client(), "b": client("b")}) as tokens:

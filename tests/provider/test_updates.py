@@ -78,6 +78,16 @@ async def test_two_of_one_key_pin_it_twice_and_hear_the_same() -> None:
         await other.aclose()
 
 
+async def test_closed_it_leaves_a_pin_of_another_kind_alone() -> None:
+    place = chosen_town()
+    async with place.provider() as tokens:
+        updates = tokens.source().updates()
+        await place.clock.run(anext, updates)
+        warm = tokens.source(keep_warm=True)
+        await updates.aclose()
+        assert warm.status().pinned
+
+
 async def test_until_the_first_token_it_raises_what_asking_raises_and_goes_on_after_that() -> None:
     place = chosen_town()
     place.endpoint.script(Answer(503))

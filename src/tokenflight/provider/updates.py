@@ -48,7 +48,7 @@ class Updates:
     async def aclose(self) -> None:
         """End the iteration and unpin the key."""
         if self._entry is not None and not self._closed:
-            self._entry.pins = max(0, self._entry.pins - 1)
+            self._entry.pins -= 1
             self._engine.landing.unwatch(self._key, self)
         self.ended()
 
