@@ -12,6 +12,7 @@ from tests.kit.town import Town, client
 from tokenflight import RetryPolicy, TokenProvider, TokenRequestError
 from tokenflight.errors import EndpointUnreachableError, TokenFlightError
 from tokenflight.model.events import AttemptFailed, EndpointThrottled, FlightFailed
+from tokenflight.model.failure import Failure
 from tokenflight.testing import Answer, Delay, Error, Hang, Refuse, Throttle
 
 pytestmark = pytest.mark.anyio
@@ -320,6 +321,30 @@ async def test_one_that_was_forgotten_in_line_is_told_of_the_brake_like_the_othe
         assert [call.error.reason for call in calls] == ["http_429"] * 3
         assert len(place.endpoint.ledger) == 1
         assert tokens.status() == ()
+
+
+async def test_one_that_was_forgotten_in_line_answers_who_joined_and_is_nobodys_trial() -> None:
+    place = chosen_town()
+    place.endpoint.always(Delay(1.0))
+    async with place.provider(max_flights=1) as tokens:
+        first, second = tokens.source(subject="a"), tokens.source(subject="b")
+        got: list[Any] = []
+
+        async def keep(source: Any) -> None:
+            got.append(await place.call(source))
+
+        async with anyio.create_task_group() as tasks:
+            for source in (first, second):
+                tasks.start_soon(keep, source)
+                await place.clock.settle()
+            [lane] = state(tokens).lanes._lanes.values()
+            await second.forget()
+            lane.last = Failure(reason="invalid_client", detail="refused a while ago")
+            await place.clock.advance(1.5)
+            assert lane.trial is None, "nobody would free it"
+            await place.clock.advance(0.5)
+        assert all(call.token for call in got)
+        assert len(tokens.status()) == 1
 
 
 async def test_never_more_than_max_flights_are_in_the_air_and_all_are_served() -> None:
