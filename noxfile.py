@@ -12,7 +12,7 @@ nox.options.sessions = ["lint", "typing", "tests", "coverage"]
 
 PYTHONS = nox.project.python_versions(nox.project.load_toml("pyproject.toml"))
 PROVED = "*/tokenflight/model/*,*/tokenflight/protocol/*,*/tokenflight/engine/*,*/tokenflight/provider/*"
-LOWEST = ("anyio==4.13.0", "attrs==24.1.0", "httpx==0.27.0", "tenacity==9.0.0")
+LOWEST = ("anyio==4.16.0", "attrs==24.1.0", "httpx==0.27.0", "tenacity==9.0.0")
 
 
 def see_pyenv() -> None:
