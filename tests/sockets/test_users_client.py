@@ -48,7 +48,7 @@ async def test_an_auth_that_the_client_gets_later_is_not_used_for_token_requests
 
 
 async def test_300_keys_through_two_connections_are_each_served_or_told_when_to_ask_again(port: Harbour) -> None:
-    port.endpoint.always(Delay(0.01))
+    port.endpoint.always(Delay(0.03))
     limits, patience = httpx.Limits(max_connections=2), httpx.Timeout(5, pool=0.05)
     left = [f"s{number}" for number in range(300)]
     rounds = 0
