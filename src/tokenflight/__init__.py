@@ -25,6 +25,7 @@ from tokenflight.model.origin import ANY
 from tokenflight.model.policy import RefreshPolicy, RetryPolicy
 from tokenflight.model.secret import Secret
 from tokenflight.model.status import EndpointHealth, KeyStatus
+from tokenflight.model.subject_token import ACCESS_TOKEN, SubjectToken, TokenSource
 from tokenflight.model.token import Token
 from tokenflight.protocol.client import Dialect, Endpoints, OAuthClient
 from tokenflight.protocol.client_authentication import (
@@ -36,7 +37,7 @@ from tokenflight.protocol.client_authentication import (
 from tokenflight.protocol.grants import ClientCredentials, Fetch, Grant
 from tokenflight.provider.clients import ClientResolver
 from tokenflight.provider.provider import TokenProvider
-from tokenflight.provider.source import BoundSource, TokenSource
+from tokenflight.provider.source import BoundSource
 from tokenflight.stores.contract import Store
 from tokenflight.stores.memory import MemoryStore
 from tokenflight.transport.clock import SystemClock
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from tokenflight.ext.httpx import TokenAuth
 
 __all__ = [
+    "ACCESS_TOKEN",
     "ANY",
     "Audience",
     "BoundSource",
@@ -76,6 +78,7 @@ __all__ = [
     "Store",
     "StoreError",
     "Subject",
+    "SubjectToken",
     "SubjectTokenExpiredError",
     "SystemClock",
     "Token",

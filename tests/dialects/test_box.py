@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.dialects import fixtures
 from tests.dialects.fixtures import Answer, Request, refusal
+from tests.kit.attempts import work
 
 from tokenflight.dialects import box
 from tokenflight.errors import ConfigurationError, InvalidClientError, InvalidGrantError, TokenEndpointError
@@ -32,7 +33,7 @@ async def sent(key: TokenKey, of: OAuthClient) -> Request:
         assert isinstance(source, Secret)
         return source
 
-    return Request.seen(await build(Attempt(key=key, client=of, wall=0.0, read=read)))
+    return Request.seen(await build(Attempt(key=key, client=of, wall=0.0, read=read, work=work)))
 
 
 def understood(answer: Answer, key: TokenKey = ENTERPRISE) -> Issued | Failure:

@@ -8,6 +8,7 @@ from urllib.parse import unquote_plus
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.kit.attempts import work
 
 from tokenflight.errors import ConfigurationError
 from tokenflight.model.key import TokenKey
@@ -33,7 +34,7 @@ async def read(source: SecretSource) -> Secret:
 
 def attempt(client_id: str = "me", reader: Any = read) -> Attempt:
     client = OAuthClient(client_id=client_id, token_endpoint="https://as.example/token", authentication="unused")
-    return Attempt(key=TokenKey(client="main"), client=client, wall=1.7e9, read=reader)
+    return Attempt(key=TokenKey(client="main"), client=client, wall=1.7e9, read=reader, work=work)
 
 
 def run(coroutine: Any) -> RequestParts:

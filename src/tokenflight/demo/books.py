@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from attrs import define, field
 
-from tokenflight import TokenKey
+from tokenflight import Subject, TokenKey
 
 Asked: TypeAlias = tuple[str, str | None, str | None]
 """What a token was asked for, as a server sees it: client_id, subject, audience."""
@@ -19,7 +19,7 @@ LIFETIME: Final = 6
 
 def asked_for(key: TokenKey) -> Asked:
     """Return a key in the servers' words. In this demo a client's name is its client_id."""
-    subject = None if key.subject is None else key.subject.id
+    subject = key.subject.id if isinstance(key.subject, Subject) else None
     return key.client, subject, None if key.audience is None else key.audience.value
 
 

@@ -79,7 +79,7 @@ def _form(key: TokenKey, fields: dict[str, str]) -> Mapping[str, str]:
         )
     if key.subject is None:
         return fields
-    if key.subject.type != _ORGANIZATION:
+    if not isinstance(key.subject, Subject) or key.subject.type != _ORGANIZATION:
         raise ConfigurationError(
             "Auth0 gives client credentials to an organization or to nobody: pass subject=auth0.organization(...), "
             "or leave it out"

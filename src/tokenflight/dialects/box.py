@@ -95,7 +95,7 @@ def _form(key: TokenKey, fields: dict[str, str]) -> Mapping[str, str]:
             "leave the audience out"
         )
     subject = key.subject
-    if subject is None or subject.type not in (_ENTERPRISE, _USER):
+    if not isinstance(subject, Subject) or subject.type not in (_ENTERPRISE, _USER):
         raise ConfigurationError(
             "Box demands one subject and its kind: pass subject=box.enterprise(id) for the service account, or "
             "subject=box.user(id) for a user"

@@ -9,9 +9,9 @@ import httpx
 
 from tokenflight.errors import ConfigurationError, ProviderClosedError, TokenFlightError, TokenRequestError
 from tokenflight.model.origin import ANY, Origins, OriginsArgument, is_private_to_the_wire, origin_of, origins
+from tokenflight.model.subject_token import TokenSource
 from tokenflight.model.token import Token
 from tokenflight.provider.rejection import is_acceptance, is_rejection, may_resend
-from tokenflight.provider.source import TokenSource
 
 _MAX_KNOWN: Final = 1_000
 _WEB: Final = {"ws": "http", "wss": "https"}

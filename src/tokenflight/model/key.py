@@ -6,11 +6,12 @@ import hashlib
 import secrets
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import ClassVar, NoReturn
+from typing import ClassVar, NoReturn, TypeAlias
 
 from attrs import field, frozen
 
 from tokenflight.errors import ConfigurationError
+from tokenflight.model.subject_token import SubjectToken
 
 _SALT = secrets.token_bytes(16)
 _SCOPES: dict[frozenset[str], frozenset[str]] = {}
@@ -104,7 +105,7 @@ class TokenKey:
     """
 
     client: str
-    subject: Subject | None = None
+    subject: Subject | SubjectToken | None = None
     audience: Audience | None = None
     scope: frozenset[str] | None = field(default=None)
 
@@ -119,9 +120,13 @@ class TokenKey:
         return f"TokenKey({', '.join(parts)})"
 
 
-def as_subject(value: Subject | str | None) -> Subject | None:
-    """Take a plain str as a Subject's id."""
-    if value is None or isinstance(value, Subject):
+AnySubject: TypeAlias = Subject | SubjectToken
+"""On whose behalf: known by an id, or by a token."""
+
+
+def as_subject(value: AnySubject | str | None) -> AnySubject | None:
+    """Take a plain str as a Subject's id; a token is never a plain str."""
+    if value is None or isinstance(value, Subject | SubjectToken):
         return value
     return Subject(value)
 

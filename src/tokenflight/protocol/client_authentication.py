@@ -26,15 +26,19 @@ Source: TypeAlias = Secret | Path | Callable[[], Any]
 
 @frozen(kw_only=True)
 class Attempt:
-    """One request about to be made: for which key, by which client, when (`wall`, Unix time in seconds).
+    """One request about to be made: for which key, by which client, when (`wall`, Unix time by the server's clock).
 
-    `read` turns a secret source into a Secret, each time anew; files and callables are read outside of this floor.
+    `read` turns a secret source into a Secret, each time anew, and `work` runs in a worker thread what takes long and
+    returns its result: files, callables and threads are met outside of this floor. `refresh_token` is the one to spend,
+    where the grant spends one.
     """
 
     key: TokenKey
     client: OAuthClient
     wall: float
-    read: Callable[[SecretSource], Awaitable[Secret]] = field(repr=False)
+    read: Callable[[Any], Awaitable[Secret]] = field(repr=False)
+    work: Callable[[Callable[[], Any]], Awaitable[Any]] = field(repr=False)
+    refresh_token: Secret | None = None
 
 
 @frozen(kw_only=True, repr=False)

@@ -13,6 +13,7 @@ from tokenflight.model.token import Token
 
 if TYPE_CHECKING:
     from tokenflight.protocol.client import OAuthClient
+    from tokenflight.protocol.client_authentication import Attempt, RequestParts
 
 
 @runtime_checkable
@@ -33,8 +34,23 @@ class Grant(Protocol):
         """Return the form fields of a request for *key*, `grant_type` left out.
 
         *scope* is the effective one: the key's own, else the client's. Called often and in no particular order, it is
-        synchronous, reads nothing and spends nothing. No field is a secret. What of the key it cannot use it leaves
-        alone: `check_key` tells the caller. Raises ConfigurationError for a key that the grant cannot serve.
+        synchronous, reads nothing and spends nothing. No field is a secret: those come from `Presenting.present`. What
+        of the key it cannot use it leaves alone: `check_key` tells the caller. Raises ConfigurationError for a key that
+        the grant cannot serve.
+        """
+        ...
+
+
+@runtime_checkable
+class Presenting(Protocol):
+    """A grant that presents something secret: an assertion, a subject token, a refresh token."""
+
+    async def present(self, attempt: Attempt) -> RequestParts:
+        """Return what is presented in this one request, as form fields or headers beside those of `fields`.
+
+        Called once per attempt, right before it is sent, so that what is signed is fresh and what is read is current.
+        Secrets are read by `attempt.read` and nothing else, so that no error text shows them. A field that the request
+        has already is a ConfigurationError. Raises ConfigurationError where no attempt can ever succeed.
         """
         ...
 

@@ -18,8 +18,8 @@ from tokenflight.model.secret import Secret
 from tokenflight.model.token import MAX_TOKEN_LENGTH
 from tokenflight.protocol.answers import FORM, TokenAnswer, Unreadable, lower_names, read_fields
 from tokenflight.protocol.client import OAuthClient
-from tokenflight.protocol.client_authentication import Attempt, has_surrogate
-from tokenflight.protocol.grants import effective_scope, token_fields
+from tokenflight.protocol.client_authentication import Attempt, RequestParts, has_surrogate
+from tokenflight.protocol.grants import Presenting, effective_scope, token_fields
 from tokenflight.protocol.issued import Issued, Unusable, read_issued
 from tokenflight.protocol.redaction import Redaction
 from tokenflight.protocol.refusals import Refusals
@@ -45,24 +45,30 @@ class TokenRequest:
 
 
 async def build(attempt: Attempt) -> TokenRequest:
-    """Make the request of one attempt: the form of its key, and what authenticates its client.
+    """Make the request of one attempt: the form of its key, what its grant presents, what authenticates its client.
 
-    Raises ConfigurationError where the key cannot be served, where the authentication would replace a field or header
-    that the request has already, and for a field without UTF-8 form; whatever reading a secret raises comes out.
+    Raises ConfigurationError where the key cannot be served, where one part would replace a field or header that the
+    request has already, and for a field without UTF-8 form; whatever reading a secret raises comes out.
     """
     client = attempt.client
     if client.token_endpoint is None:
         raise ConfigurationError(f"{client.grant.grant_type} sends no token request: call what it wraps")
-    fields = token_fields(client, attempt.key)
-    parts = await client.authentication.authenticate(attempt)
-    headers = {
+    fields: Mapping[str, str] = token_fields(client, attempt.key)
+    headers: Mapping[str, str] = {
         "accept": "application/json",
         "accept-encoding": "identity",
         "content-type": FORM,
         "user-agent": _user_agent(),
     }
-    body = _encoded(_joined(fields, parts.fields))
-    return TokenRequest(url=client.token_endpoint, headers=_joined(headers, lower_names(parts.headers)), body=body)
+    for parts in await _secret_parts(attempt):
+        fields, headers = _joined(fields, parts.fields), _joined(headers, lower_names(parts.headers))
+    return TokenRequest(url=client.token_endpoint, headers=headers, body=_encoded(fields))
+
+
+async def _secret_parts(attempt: Attempt) -> list[RequestParts]:
+    grant, authentication = attempt.client.grant, attempt.client.authentication
+    presented = [await grant.present(attempt)] if isinstance(grant, Presenting) else []
+    return [*presented, await authentication.authenticate(attempt)]
 
 
 def parse(
@@ -99,9 +105,7 @@ def _told_secrets(fields: Mapping[str, Any]) -> Iterable[Secret]:
 def _joined(first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, str]:
     twice = sorted(first.keys() & second.keys())
     if twice:
-        raise ConfigurationError(
-            f"client authentication and the request both set {', '.join(twice)}: take it out of the dialect's form"
-        )
+        raise ConfigurationError(f"two parts of the request set {', '.join(twice)}: take it out of the dialect's form")
     return {**first, **second}
 
 

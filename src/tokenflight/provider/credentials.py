@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import inspect
 import secrets
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio.to_thread
 
 from tokenflight.errors import ConfigurationError
 from tokenflight.model.failure import Failure
 from tokenflight.model.secret import Secret, SecretSource
+
+T = TypeVar("T")
 
 _SALT: Final = secrets.token_bytes(16)
 
@@ -23,6 +26,11 @@ class CredentialError(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.reason)
         self.failure = failure
+
+
+async def in_a_thread(work: Callable[[], T]) -> T:
+    """Do in a worker thread what would hold up the loop, and return what it returns."""
+    return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
 
 
 class Reader:
@@ -61,9 +69,7 @@ class Reader:
     async def _fetch(self, source: SecretSource) -> Secret:
         try:
             if isinstance(source, Path):
-                return Secret(
-                    (await anyio.to_thread.run_sync(source.read_text, "utf-8", abandon_on_cancel=True)).strip()
-                )
+                return Secret((await in_a_thread(lambda: source.read_text("utf-8"))).strip())
             value = source()  # type: ignore[operator]  # neither a string nor a Path: a callable
             return Secret(await value if inspect.isawaitable(value) else value)
         except Exception as error:

@@ -17,7 +17,7 @@ from tokenflight.protocol.client_authentication import Attempt
 from tokenflight.protocol.grants import Fetch
 from tokenflight.protocol.wire import Issued, TokenRequest, build, parse
 from tokenflight.provider.connection import Connection
-from tokenflight.provider.credentials import CredentialError, Reader
+from tokenflight.provider.credentials import CredentialError, Reader, in_a_thread
 from tokenflight.provider.trip import Trip
 from tokenflight.transport.endpoint import send
 
@@ -58,7 +58,9 @@ class WireExchange:
 
     async def _prepare(self, trip: Trip, reader: Reader, deadline: float) -> TokenRequest | Failure:
         clock = trip.engine.state.clock
-        attempt = Attempt(key=trip.flight.key, client=self.client, wall=clock.wall(), read=reader.read)
+        attempt = Attempt(
+            key=trip.flight.key, client=self.client, wall=clock.wall(), read=reader.read, work=in_a_thread
+        )
         with clock.timeout_at(deadline):
             try:
                 return await build(attempt)

@@ -10,7 +10,7 @@ from tokenflight.engine.hooks import Hook
 from tokenflight.errors import TokenFlightError
 from tokenflight.model.clock import Clock
 from tokenflight.model.events import ClientChanged
-from tokenflight.model.key import Subject, TokenKey
+from tokenflight.model.key import AnySubject, TokenKey
 from tokenflight.model.policy import RefreshPolicy, RetryPolicy
 from tokenflight.model.status import KeyStatus
 from tokenflight.protocol.client import OAuthClient
@@ -74,7 +74,7 @@ class Holdings:
             await self.records.discard(client, key, self.engine.state.hooks.emit)
         return held
 
-    async def forget_client(self, name: str, subject: Subject | None) -> int:
+    async def forget_client(self, name: str, subject: AnySubject | None) -> int:
         """Let go of a client's keys, or of one subject's of them; return how many there were."""
         keys = [entry.key for entry in self.engine.state.entries.of_client(name)]
         chosen = [key for key in keys if subject is None or key.subject == subject]

@@ -8,12 +8,12 @@ from typing import Final, TypeAlias
 from attrs import evolve
 
 from tokenflight.engine.entries import Entry
-from tokenflight.model.key import Audience, Subject, TokenKey, as_audience, as_scope, as_subject
+from tokenflight.model.key import AnySubject, Audience, TokenKey, as_audience, as_scope, as_subject
 from tokenflight.protocol.grants import check_key
 from tokenflight.provider.clients import Clients
 
 Scope: TypeAlias = str | Iterable[str]
-Typed: TypeAlias = tuple[str | None, Subject | str | None, Audience | str | None, Scope | None]
+Typed: TypeAlias = tuple[str | None, AnySubject | str | None, Audience | str | None, Scope | None]
 """Client, subject, audience and scope as they were typed."""
 
 ALIASES: Final = 10_000

@@ -12,7 +12,7 @@ from tokenflight.engine.entries import VACANT
 from tokenflight.engine.hooks import Hook
 from tokenflight.errors import ConfigurationError, WarmUpError
 from tokenflight.model.clock import Clock
-from tokenflight.model.key import Audience, Subject, TokenKey, as_audience, as_scope, as_subject
+from tokenflight.model.key import AnySubject, Audience, TokenKey, as_audience, as_scope, as_subject
 from tokenflight.model.origin import OriginsArgument
 from tokenflight.model.policy import RefreshPolicy, RetryPolicy, count, seconds
 from tokenflight.model.status import EndpointHealth, KeyStatus
@@ -108,7 +108,7 @@ class TokenProvider:
         self,
         client: str | None = None,
         *,
-        subject: Subject | str | None = None,
+        subject: AnySubject | str | None = None,
         audience: Audience | str | None = None,
         scope: Scope | None = None,
         min_ttl: float = 0.0,
@@ -137,7 +137,7 @@ class TokenProvider:
         self,
         client: str | None = None,
         *,
-        subject: Subject | str | None = None,
+        subject: AnySubject | str | None = None,
         audience: Audience | str | None = None,
         scope: Scope | None = None,
         min_ttl: float = 0.0,
@@ -156,7 +156,7 @@ class TokenProvider:
         self,
         client: str | None = None,
         *,
-        subject: Subject | str | None = None,
+        subject: AnySubject | str | None = None,
         audience: Audience | str | None = None,
         scope: Scope | None = None,
         min_ttl: float = 0.0,
@@ -178,7 +178,7 @@ class TokenProvider:
         *,
         rejected: Token | None = None,
         origin: str | None = None,
-        subject: Subject | str | None = None,
+        subject: AnySubject | str | None = None,
         audience: Audience | str | None = None,
         scope: Scope | None = None,
     ) -> Token:
@@ -195,7 +195,7 @@ class TokenProvider:
         self,
         client: str | None = None,
         *,
-        subject: Subject | str | None = None,
+        subject: AnySubject | str | None = None,
         audience: Audience | str | None = None,
         scope: Scope | None = None,
     ) -> bool:
@@ -205,7 +205,7 @@ class TokenProvider:
         """
         return await self._holdings.forget(self._keys.key((client, subject, audience, scope)))
 
-    async def forget_client(self, name: str, *, subject: Subject | str | None = None) -> int:
+    async def forget_client(self, name: str, *, subject: AnySubject | str | None = None) -> int:
         """Drop every key of a client, or of one of its subjects; return how many were kept."""
         return await self._holdings.forget_client(self._holdings.clients.name(name), as_subject(subject))
 
@@ -234,7 +234,7 @@ class TokenProvider:
         self,
         client: str | None = None,
         *,
-        subject: Subject | str | None = None,
+        subject: AnySubject | str | None = None,
         audience: Audience | str | None = None,
         scope: Scope | None = None,
         limit: int = 1000,

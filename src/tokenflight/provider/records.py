@@ -10,8 +10,9 @@ from attrs import evolve
 from tokenflight.engine.flight import Minted
 from tokenflight.model.clock import Clock
 from tokenflight.model.events import Event, StoreFailed
-from tokenflight.model.key import TokenKey
+from tokenflight.model.key import Subject, TokenKey
 from tokenflight.model.policy import RefreshPolicy
+from tokenflight.model.subject_token import SubjectToken
 from tokenflight.protocol.client import OAuthClient
 from tokenflight.protocol.grants import Fetch, effective_scope
 from tokenflight.stores.contract import Record, Store, record_name
@@ -23,7 +24,10 @@ Emit = Callable[[Event], None]
 
 
 class Records:
-    """Token records of one provider in its store: none without a store, nor for `Fetch`, whose request has no name."""
+    """Token records of one provider in its store: none without a store, nor where nothing lasting names the request.
+
+    That is so for `Fetch`, and for a subject known by a token, which no other process could tell from another's.
+    """
 
     def __init__(self, store: Store | None, *, clock: Clock) -> None:
         self._store = store
@@ -31,7 +35,7 @@ class Records:
 
     async def load(self, client: OAuthClient, key: TokenKey, emit: Emit) -> Record | None:
         """Return the record of a key, where there is one that is really its own."""
-        if self._store is None or isinstance(client.grant, Fetch):
+        if self._store is None or not _nameable(client, key):
             return None
         record = await self._bounded("load", key, self._store.load(_name(client, key)), emit)
         return record if record is not None and record.key == _stored_key(client, key) else None
@@ -40,7 +44,7 @@ class Records:
         self, client: OAuthClient, key: TokenKey, minted: Minted, emit: Emit, *, after: Record | None
     ) -> None:
         """Keep a new token in place of the record that was found before; a newer one that came meanwhile stays."""
-        if self._store is None or isinstance(client.grant, Fetch):
+        if self._store is None or not _nameable(client, key):
             return
         record = Record(
             generation=1 if after is None else after.generation + 1,
@@ -55,7 +59,7 @@ class Records:
 
     async def discard(self, client: OAuthClient, key: TokenKey, emit: Emit) -> None:
         """Remove the record of a key."""
-        if self._store is not None and not isinstance(client.grant, Fetch):
+        if self._store is not None and _nameable(client, key):
             await self._bounded("discard", key, self._store.discard(_name(client, key)), emit)
 
     def minted(self, record: Record, client: OAuthClient, refresh: RefreshPolicy) -> Minted:
@@ -84,6 +88,10 @@ class Records:
         return None
 
 
+def _nameable(client: OAuthClient, key: TokenKey) -> bool:
+    return not isinstance(client.grant, Fetch) and not isinstance(key.subject, SubjectToken)
+
+
 def _stored_key(client: OAuthClient, key: TokenKey) -> TokenKey:
     """Return a key that means the same in every provider: the registered client, the effective scope."""
     return evolve(key, client=client.client_id, scope=effective_scope(client, key))
@@ -101,7 +109,7 @@ def _name(client: OAuthClient, key: TokenKey) -> str:
             client.grant.grant_type,
             repr(client.grant),
             client.parameters,
-            None if subject is None else (subject.type, subject.id),
+            (subject.type, subject.id) if isinstance(subject, Subject) else None,
             None if audience is None else (audience.type, audience.value),
             effective_scope(client, key),
         )

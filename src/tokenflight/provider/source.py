@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from tokenflight.engine.entries import VACANT, Entry
 from tokenflight.model.key import TokenKey
@@ -15,25 +15,11 @@ if TYPE_CHECKING:
     from tokenflight.provider.holdings import Holdings
 
 
-class TokenSource(Protocol):
-    """What doors need: a token at once, and another one where that was refused."""
-
-    async def token(self) -> Token:
-        """Return a usable token. Raises TokenFlightError where there is none."""
-        ...
-
-    async def renew(self, rejected: Token | None = None, *, origin: str | None = None) -> Token:
-        """Return another token than the one that the API at *origin* *rejected*; None: than the present one.
-
-        Asked by many at once for one rejected token, it is renewed once. Raises TokenFlightError where it is not.
-        """
-        ...
-
-
 class BoundSource:
     """A TokenSource for one key of a provider; made by `TokenProvider.source`, at any time and in any module.
 
-    While the token is fresh `token()` awaits nothing, takes no lock and builds no string.
+    While the token is fresh `token()` awaits nothing, takes no lock and builds no string. Two are equal that ask one
+    provider for one key.
     """
 
     __slots__ = ("_entry", "_fast", "_holdings", "_min_ttl", "_now", "key")
@@ -90,6 +76,14 @@ class BoundSource:
         Leave the iterator with `aclose()`. It ends when the key is forgotten or the provider left.
         """
         return Updates(self.key, self.token, self._holdings.engine)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, BoundSource):
+            return NotImplemented
+        return self._holdings is other._holdings and (self.key, self._min_ttl) == (other.key, other._min_ttl)
+
+    def __hash__(self) -> int:
+        return hash((self.key, self._min_ttl))
 
     def __repr__(self) -> str:
         return f"BoundSource({self.key!r})"

@@ -16,7 +16,7 @@ from tokenflight.engine.entries import NEVER, Entry
 from tokenflight.engine.hooks import Hook
 from tokenflight.engine.lanes import Lanes
 from tokenflight.engine.state import State
-from tokenflight.model.key import Audience, Subject, TokenKey
+from tokenflight.model.key import AnySubject, Audience, Subject, TokenKey
 from tokenflight.model.policy import RetryPolicy, seconds
 from tokenflight.model.status import KeyStatus
 from tokenflight.model.token import Token
@@ -39,7 +39,7 @@ _ONCE: Final = RetryPolicy(attempts=1, base=0.001, cap=0.1, attempt_timeout=1.0,
 
 
 class _Asked(TypedDict, total=False):
-    subject: Subject | str | None
+    subject: AnySubject | str | None
     audience: Audience | str | None
     scope: Scope | None
 
@@ -256,14 +256,24 @@ def _end(entry: Entry, now: float) -> bool:
 
 
 def _named(key: TokenKey, fields: dict[str, str]) -> Mapping[str, str]:
-    """Put all that a key names into the form, so that whatever is asked for counts."""
-    named: dict[str, Subject | Audience | None] = {"subject": key.subject, "audience": key.audience}
+    """Put all that a key names into the form, so that whatever is asked for counts; a token only as its short hash."""
+    named: dict[str, AnySubject | Audience | None] = {"subject": key.subject, "audience": key.audience}
     for name, what in named.items():
         if what is not None:
-            fields.setdefault(name, what.id if isinstance(what, Subject) else what.value)
+            fields.setdefault(name, _plainly(what))
             if what.type is not None:
                 fields[f"{name}_type"] = what.type
     return fields
+
+
+def _plainly(what: AnySubject | Audience) -> str:
+    match what:
+        case Subject():
+            return what.id
+        case Audience():
+            return what.value
+        case _:
+            return repr(what)
 
 
 _ANYTHING: Final = Dialect(form=_named)
