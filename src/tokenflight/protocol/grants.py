@@ -134,7 +134,8 @@ def check_key(client: OAuthClient, key: TokenKey) -> None:
     """Raise ConfigurationError for what a key names and a request for it would not carry.
 
     Nothing is dropped in silence: the form is made with and without each of subject, audience and scope; what makes no
-    difference, and is not in what the grant presents, cannot be used. Raises ConfigurationError also where the key cannot be served at all.
+    difference, and is not in what the grant presents, cannot be used. Raises ConfigurationError also where the key
+    cannot be served at all.
     """
     if isinstance(client.grant, Fetch):
         return
