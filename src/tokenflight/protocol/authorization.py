@@ -156,15 +156,8 @@ def begin(
     scope = client.scope if key.scope is None else key.scope
     verifier = Secret(secrets.token_urlsafe(_ENTROPY)) if grant.pkce else None
     state, nonce = secrets.token_urlsafe(_ENTROPY), secrets.token_urlsafe(_ENTROPY) if "openid" in scope else None
-    said = {
-        "client_id": client.client_id,
-        "redirect_uri": _redirect(redirect_uri),
-        "scope": " ".join(sorted(scope)) or None,
-        "state": state,
-        "nonce": nonce,
-        **_challenge(verifier),
-        **audience_fields(key),
-    }
+    said = {"client_id": client.client_id, "redirect_uri": _redirect(redirect_uri), "state": state, "nonce": nonce}
+    said |= {"scope": " ".join(sorted(scope)) or None, **_challenge(verifier), **audience_fields(key)}
     return AuthorizationRequest(
         url=_url(endpoint, said, parameters),
         state=state,
