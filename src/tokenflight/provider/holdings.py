@@ -15,6 +15,7 @@ from tokenflight.model.policy import RefreshPolicy, RetryPolicy
 from tokenflight.model.status import KeyStatus
 from tokenflight.protocol.client import OAuthClient
 from tokenflight.provider.clients import Clients, ClientsArgument
+from tokenflight.provider.discovery import Discovery
 from tokenflight.provider.mint import Mint
 from tokenflight.provider.records import Records
 from tokenflight.provider.reports import key_status
@@ -43,13 +44,20 @@ class Holdings:
         self.clients = Clients(clients, clock=clock, timeout=retry.total_timeout, changed=self._changed)
         self.records = Records(store, clock=clock)
         self.engine = Engine(clock=clock, retry=retry, max_keys=max_keys, max_flights=max_flights, hooks=hooks)
+        self.discovery = Discovery(state=self.engine.state, connection=connection)
         self.mint = Mint(
             clients=self.clients,
+            discovery=self.discovery,
             records=self.records,
             engine=self.engine,
             connection=connection,
             refresh=refresh,
         )
+
+    def reset(self) -> None:
+        """Forget what was asked for in a loop that is gone."""
+        self.clients.reset()
+        self.discovery.reset()
 
     def status(self, key: TokenKey) -> KeyStatus:
         """Say how one key stands."""
