@@ -15,6 +15,7 @@ from tokenflight.model.policy import RefreshPolicy, RetryPolicy
 from tokenflight.model.status import KeyStatus
 from tokenflight.protocol.client import OAuthClient
 from tokenflight.provider.clients import Clients, ClientsArgument
+from tokenflight.provider.discovery import Discovery
 from tokenflight.provider.lineages import Lineages
 from tokenflight.provider.mint import Mint
 from tokenflight.provider.records import Records
@@ -48,8 +49,10 @@ class Holdings:
         shelf = None if store is None else Shelf(store, clock=clock)
         self.records = Records(shelf, clock=clock)
         self.lineages = Lineages(shelf, self.engine.state)
+        self.discovery = Discovery(state=self.engine.state, connection=connection)
         self.mint = Mint(
             clients=self.clients,
+            discovery=self.discovery,
             records=self.records,
             lineages=self.lineages,
             engine=self.engine,
@@ -60,6 +63,7 @@ class Holdings:
     def reset(self) -> None:
         """Forget what tasks were doing that are gone."""
         self.clients.reset()
+        self.discovery.reset()
         self.lineages.reset()
 
     async def close(self) -> None:

@@ -61,7 +61,7 @@ class Sessions:
         """
         name = self._holdings.clients.name(client)
         key = TokenKey(client=name, audience=as_audience(audience), scope=as_scope(scope))
-        found = await self._client(key)
+        found = await self._client(key, "authorization")
         until = self._holdings.engine.state.clock.wall() + seconds("lifetime", lifetime)
         return begin(found, key, redirect_uri=redirect_uri, parameters=parameters, until=until)
 
@@ -79,21 +79,22 @@ class Sessions:
         *subject* raises.
         """
         key = TokenKey(client=request.client, audience=request.audience, scope=request.scope)
-        client = await self._client(key)
         self._holdings.engine.asking.require_open()
+        client = await self._client(key)
+        whole, names_issuer = await self._server(client, key)
         wall = self._holdings.engine.state.clock.wall()
-        code = read_callback(request, callback_url, wall=wall, issuer=client.issuer, names_issuer=False)
+        code = read_callback(request, callback_url, wall=wall, issuer=client.issuer, names_issuer=names_issuer)
         if isinstance(code, Failure):
             raise code.exception(key)
         self._redeem_once(request, key, wall)
-        using = evolve(client, grant=CodeExchange(code=code, request=request))
+        using = evolve(whole, grant=CodeExchange(code=code, request=request))
 
         async def login(flight: Flight) -> Minted | Failure:
             with self._holdings.engine.state.undisturbed():
                 minted = await self._holdings.mint.once(flight, using)
                 return minted if isinstance(minted, Failure) else await self._keep(client, key, minted, subject)
 
-        flight = self._holdings.engine.launching.errand(key, "login", login)
+        flight = self._holdings.engine.launching.apart(key, "login", login)
         await flight.wait()
         if isinstance(flight.outcome, Minted):
             return flight.outcome.token
@@ -115,11 +116,29 @@ class Sessions:
         await self._holdings.lineages.adopt(lineage, Secret(refresh_token), key)
         self._holdings.engine.lift(lineage.keys)
 
-    async def _client(self, key: TokenKey) -> OAuthClient:
+    async def _client(self, key: TokenKey, *needs: str) -> OAuthClient:
+        """Return the key's client, with the endpoints that it needs."""
         client = await self._holdings.clients.find(key.client)
+        if not isinstance(client, Failure) and needs:
+            client = await self._holdings.discovery.complete(client, *needs)
         if isinstance(client, Failure):
             raise client.exception(key)
         return client
+
+    async def _server(self, client: OAuthClient, key: TokenKey) -> tuple[OAuthClient, bool]:
+        """Return the client with its endpoints, and whether its server is known to name itself in every callback.
+
+        Nobody is asked for the latter alone: a client that says its token endpoint needs no metadata.
+        """
+        if client.token_endpoint is not None:
+            return client, False
+        whole = await self._holdings.discovery.complete(client)
+        metadata = await self._holdings.discovery.metadata(client)
+        if isinstance(whole, Failure):
+            raise whole.exception(key)
+        if isinstance(metadata, Failure):
+            raise metadata.exception(key)
+        return whole, metadata.iss_parameter_supported
 
     def _redeem_once(self, request: AuthorizationRequest, key: TokenKey, wall: float) -> None:
         """Raise where this process has redeemed the request; it is remembered for as long as it could be."""
