@@ -110,6 +110,13 @@ class TokenValidationError(TokenRequestError):
     """
 
 
+class AuthorizationResponseError(TokenRequestError):
+    """A callback was refused: it does not answer the login that it was redeemed for. Nothing was sent.
+
+    `reason` is `unreadable`, `late`, `state`, `issuer`, `no_code` or `redeemed`.
+    """
+
+
 class SessionLostError(TokenRequestError):
     """The refresh token is gone and a person has to log in again.
 

@@ -10,6 +10,7 @@ Everything that changes it runs in the provider's loop without an await in betwe
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 from tokenflight.engine.entries import Entries, Entry
@@ -61,6 +62,13 @@ class State:
     def __repr__(self) -> str:
         how = "open" if self.open else "closed"
         return f"{how}, held={len(self.entries)}, airborne={len(self.flights)}, planned={len(self.schedule)}"
+
+    def spawn(self, function: Callable[..., Awaitable[None]], *args: object) -> bool:
+        """Start a task that no caller owns; return whether something can be started here and now."""
+        if self.root is None or not self.root.open:
+            return False
+        self.root.spawn(function, *args)
+        return True
 
     def entry(self, key: TokenKey) -> Entry:
         """Find or make the entry of *key*; who makes room for a new one is closed."""
