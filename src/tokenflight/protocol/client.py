@@ -155,9 +155,7 @@ class OAuthClient:
     refresh: RefreshPolicy | None = field(default=None, validator=_one_of(RefreshPolicy, type(None)))
     default_lifetime: float = field(default=300.0, validator=_lasting)
     allow_insecure: bool = field(default=False, validator=_one_of(bool))
-    validation: AccessTokenValidation | None = field(
-        default=None, validator=_one_of(AccessTokenValidation, type(None))
-    )
+    validation: AccessTokenValidation | None = field(default=None, validator=_one_of(AccessTokenValidation, type(None)))
 
     def __attrs_post_init__(self) -> None:
         """Check what no field can see alone."""

@@ -1,7 +1,7 @@
 """Verification: whether a JWT was signed by one of a server's published keys (RFC 7515, RFC 7517, RFC 8725).
 
-joserfc, of the extra `jwt`, does the mathematics; what is taken from a header, and what is not, is decided here: `alg` and
-`kid` choose among the keys at hand, and no key or address in a header (`jwk`, `jku`, `x5u`, `x5c`) is looked at.
+joserfc, of the extra `jwt`, does the mathematics. What is taken from a header is decided here: `alg` and `kid` choose
+among the keys at hand, and no key or address in it (`jwk`, `jku`, `x5u`, `x5c`) is looked at.
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ _MAX_NUMBER: Final = 4096
 ALGORITHMS: Final[Mapping[str, tuple[str, str | None]]] = MappingProxyType(
     {
         **{f"{family}{size}": ("RSA", None) for family in ("RS", "PS") for size in (256, 384, 512)},
-        **{"ES256": ("EC", "P-256"), "ES384": ("EC", "P-384"), "ES512": ("EC", "P-521"), "EdDSA": ("OKP", "Ed25519")},
+        "ES256": ("EC", "P-256"),
+        "ES384": ("EC", "P-384"),
+        "ES512": ("EC", "P-521"),
+        "EdDSA": ("OKP", "Ed25519"),
     }
 )
-"""The algorithms that can be verified, with the type of key and the curve that each takes: none with a shared secret."""
+"""What can be verified, with the type of key and the curve that each algorithm takes: none of a shared secret."""
 
 _SECRET_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
@@ -76,17 +79,21 @@ class KeySet:
         return cls(keys) if keys else _no_keys("none of its keys can verify a signature")
 
 
+def _sealed(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    return MappingProxyType(dict(values))
+
+
 @frozen(kw_only=True, repr=False)
 class Claims:
     """What a server signed for, with the algorithm and the `typ` of the header. The repr shows names only."""
 
-    values: Mapping[str, Any] = field(converter=lambda values: MappingProxyType(dict(values)))
+    values: Mapping[str, Any] = field(converter=_sealed)
     algorithm: str
     typ: str | None
 
-    def get(self, name: str) -> Any:
-        """Return a claim; None where it is absent."""
-        return self.values.get(name)
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a claim, *default* where it is absent."""
+        return self.values.get(name, default)
 
     def __repr__(self) -> str:
         return f"Claims({sorted(self.values)}, {self.algorithm})"
@@ -161,7 +168,7 @@ def _imported(jwk: dict[str, Any]) -> Any:
     """Return a key of joserfc, None for numbers that are no key, or none of a size to trust (RFC 7518, section 3.3)."""
     from joserfc.jwk import import_key
 
-    numbers = {name: jwk[name] for name in ("kty", "crv", "n", "e", "x", "y") if name in jwk}
+    numbers: dict[str, Any] = {name: jwk[name] for name in ("kty", "crv", "n", "e", "x", "y") if name in jwk}
     if any(not isinstance(text, str) or len(text) > _MAX_NUMBER for text in numbers.values()):
         return None
     try:

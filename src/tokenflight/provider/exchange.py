@@ -1,4 +1,4 @@
-"""Exchange: one attempt, from what is known to a token: read, build, send, parse, weigh."""
+"""Exchange: one attempt, from what is known to a token: read, build, send, parse, validate, weigh."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tokenflight.protocol.wire import Issued, TokenRequest, build, parse
 from tokenflight.provider.connection import Connection
 from tokenflight.provider.credentials import CredentialError, Reader, in_a_thread
 from tokenflight.provider.trip import Trip
+from tokenflight.provider.validation import Validation
 from tokenflight.transport.endpoint import send
 
 
@@ -40,11 +41,15 @@ class WireExchange:
     resolved: bool
     connection: Connection
     refresh: RefreshPolicy
+    validation: Validation
 
     async def __call__(self, trip: Trip, deadline: float) -> Minted | Failure:
         """Return a token that is a gain, or why there is none, by *deadline* on the age clock."""
-        told = await self.ask(trip, deadline)
-        return told if isinstance(told, Failure) else self.take(trip, told)
+        unready = await self.validation.ready(self.client, deadline=deadline)
+        told = unready or await self.ask(trip, deadline)
+        if isinstance(told, Failure):
+            return told
+        return await self.refuse(trip, told, deadline) or self.take(trip, told)
 
     async def ask(self, trip: Trip, deadline: float, *, refresh_token: Secret | None = None) -> Told | Failure:
         """Make the request, which spends *refresh_token* where there is one, and tell the endpoint's health of it."""
@@ -68,6 +73,11 @@ class WireExchange:
         failure = issued if isinstance(issued, Failure) else None
         trip.engine.answers.hear(trip.lane, trip.flight.key, failure)
         return issued if isinstance(issued, Failure) else Told(issued=issued, sent_at=sent_at, wall=wall)
+
+    async def refuse(self, trip: Trip, told: Told, deadline: float) -> Failure | None:
+        """Say why what was told must not be taken: its client demands validation, and it fails. None where it may."""
+        text = told.issued.access_token
+        return await self.validation.access_token(self.client, trip.flight.key, text, deadline=deadline)
 
     def take(self, trip: Trip, told: Told) -> Minted | Failure:
         """Make a token of what was told, where it is a gain."""

@@ -15,9 +15,12 @@ from tokenflight.model.policy import RefreshPolicy, RetryPolicy
 from tokenflight.model.status import KeyStatus
 from tokenflight.protocol.client import OAuthClient
 from tokenflight.provider.clients import Clients, ClientsArgument
+from tokenflight.provider.discovery import Discovery
+from tokenflight.provider.keysets import KeySets
 from tokenflight.provider.mint import Mint
 from tokenflight.provider.records import Records
 from tokenflight.provider.reports import key_status
+from tokenflight.provider.validation import Validation
 from tokenflight.stores.contract import Store
 
 if TYPE_CHECKING:
@@ -43,13 +46,23 @@ class Holdings:
         self.clients = Clients(clients, clock=clock, timeout=retry.total_timeout, changed=self._changed)
         self.records = Records(store, clock=clock)
         self.engine = Engine(clock=clock, retry=retry, max_keys=max_keys, max_flights=max_flights, hooks=hooks)
+        self.discovery = Discovery(state=self.engine.state, connection=connection)
+        self.key_sets = KeySets(state=self.engine.state, connection=connection)
+        self.validation = Validation(state=self.engine.state, discovery=self.discovery, key_sets=self.key_sets)
         self.mint = Mint(
             clients=self.clients,
+            validation=self.validation,
             records=self.records,
             engine=self.engine,
             connection=connection,
             refresh=refresh,
         )
+
+    def reset(self) -> None:
+        """Forget what was asked for in a loop that is gone."""
+        self.clients.reset()
+        self.discovery.reset()
+        self.key_sets.reset()
 
     def status(self, key: TokenKey) -> KeyStatus:
         """Say how one key stands."""

@@ -1,6 +1,6 @@
 """Mint: the only way to a token.
 
-find the client ─► board its lane ─► look in the store ─► [ place ─► build ─► send ─► parse ─► weigh ]… ─► save
+find the client ─► board its lane ─► look in the store ─► [ place ─► build ─► send ─► parse ─► check ─► weigh ]… ─► save
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tokenflight.provider.connection import Connection
 from tokenflight.provider.exchange import FetchExchange, WireExchange, misconfigured
 from tokenflight.provider.records import Records
 from tokenflight.provider.trip import Trip
+from tokenflight.provider.validation import Validation
 from tokenflight.stores.contract import TokenRecord
 
 
@@ -29,12 +30,14 @@ class Mint:
         self,
         *,
         clients: Clients,
+        validation: Validation,
         records: Records,
         engine: Engine,
         refresh: RefreshPolicy,
         connection: Connection,
     ) -> None:
         self._clients = clients
+        self._validation = validation
         self._records = records
         self._engine = engine
         self._refresh = refresh
@@ -72,7 +75,11 @@ class Mint:
             return Trip(engine=self._engine, flight=flight, lane=lane, exchange=fetch)
         lane = self._engine.state.board(flight, str(client.token_endpoint), client.endpoint_label)
         wire = WireExchange(
-            client=client, resolved=self._clients.resolving, connection=self._connection, refresh=self._refresh
+            client=client,
+            resolved=self._clients.resolving,
+            connection=self._connection,
+            refresh=self._refresh,
+            validation=self._validation,
         )
         return Trip(engine=self._engine, flight=flight, lane=lane, exchange=wire)
 

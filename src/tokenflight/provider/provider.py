@@ -94,7 +94,7 @@ class TokenProvider:
         if self._engine.state.entered:
             raise ConfigurationError("the provider is entered already: enter it once, and share it with who needs it")
         self._connection.open()
-        self._holdings.clients.reset()
+        self._holdings.reset()
         await self._engine.start(self._holdings.mint, cleanup=self._connection.close, grace=self._grace)
         return self
 
