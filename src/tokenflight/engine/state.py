@@ -99,7 +99,7 @@ class State:
         flight.boarded = True
         lane = self.lanes.lane(flight.key.client, endpoint, label, self.clock.now())
         entry = self.entries.find(flight.key)
-        if entry is not None and entry.lane is not lane:
+        if entry is not None and entry.lane is not lane and not flight.forgotten:
             if entry.lane is not None:
                 entry.lane.end(entry.key)
             entry.lane = lane

@@ -51,6 +51,7 @@ class Holdings:
         self.validation = Validation(state=self.engine.state, discovery=self.discovery, key_sets=self.key_sets)
         self.mint = Mint(
             clients=self.clients,
+            discovery=self.discovery,
             validation=self.validation,
             records=self.records,
             engine=self.engine,

@@ -1,6 +1,8 @@
 """Mint: the only way to a token.
 
 find the client ─► board its lane ─► look in the store ─► [ place ─► build ─► send ─► parse ─► check ─► weigh ]… ─► save
+
+A client whose issuer has to be asked for its endpoints first boards after the look in the store.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from tokenflight.protocol.client import OAuthClient
 from tokenflight.protocol.grants import Fetch, check_key
 from tokenflight.provider.clients import Clients
 from tokenflight.provider.connection import Connection
+from tokenflight.provider.discovery import Discovery
 from tokenflight.provider.exchange import FetchExchange, WireExchange, misconfigured
 from tokenflight.provider.records import Records
 from tokenflight.provider.trip import Trip
@@ -30,6 +33,7 @@ class Mint:
         self,
         *,
         clients: Clients,
+        discovery: Discovery,
         validation: Validation,
         records: Records,
         engine: Engine,
@@ -37,6 +41,7 @@ class Mint:
         connection: Connection,
     ) -> None:
         self._clients = clients
+        self._discovery = discovery
         self._validation = validation
         self._records = records
         self._engine = engine
@@ -52,12 +57,13 @@ class Mint:
             check_key(client, flight.key)
         except ConfigurationError as error:
             return misconfigured(str(error))
-        trip = self._board(flight, client)
+        trip = self._boarded(flight, client)
         record = await self._records.load(client, flight.key, self._engine.state.hooks.emit)
         stored = None if record is None else self._taken(record, client, flight)
         if stored is not None and self._is_enough(stored, flight):
             return stored
-        result = await trip.fly()
+        ready = trip or await self._discovered(flight, client)
+        result = ready if isinstance(ready, Failure) else await ready.fly()
         if isinstance(result, Failure):
             return stored or evolve(result, grant_type=client.grant.grant_type)
         if not flight.forgotten:
@@ -65,6 +71,17 @@ class Mint:
         if flight.forgotten:  # before or while it was saved
             await self._records.discard(client, flight.key, self._engine.state.hooks.emit)
         return result
+
+    def _boarded(self, flight: Flight, client: OAuthClient) -> Trip | None:
+        """Board where it is known by now where to ask."""
+        flight.boarded = True  # its client is found: it is none of the flights that will find another one
+        whole = self._discovery.known(client)
+        return None if whole is None else self._board(flight, whole)
+
+    async def _discovered(self, flight: Flight, client: OAuthClient) -> Trip | Failure:
+        """Board once it is known where to ask; records go on being named by the client as it was given."""
+        whole = await self._discovery.complete(client)
+        return whole if isinstance(whole, Failure) else self._board(flight, whole)
 
     def _board(self, flight: Flight, client: OAuthClient) -> Trip:
         """Put the flight on its client's lane at the endpoint; a `Fetch` is an endpoint of its own."""
