@@ -27,7 +27,9 @@ from tokenflight.model.secret import Secret
 from tokenflight.model.status import EndpointHealth, KeyStatus
 from tokenflight.model.subject_token import ACCESS_TOKEN, SubjectToken, TokenSource
 from tokenflight.model.token import Token
+from tokenflight.protocol.assertions import TOKEN_ENDPOINT, Assertion
 from tokenflight.protocol.client import Dialect, Endpoints, OAuthClient
+from tokenflight.protocol.client_assertions import ClientAssertion, ClientSecretJWT, PrivateKeyJWT
 from tokenflight.protocol.client_authentication import (
     ClientAuthentication,
     ClientSecretBasic,
@@ -35,6 +37,8 @@ from tokenflight.protocol.client_authentication import (
     PublicClient,
 )
 from tokenflight.protocol.grants import ClientCredentials, Fetch, Grant
+from tokenflight.protocol.jwt_bearer import JWTBearer
+from tokenflight.protocol.signing import Signer
 from tokenflight.provider.clients import ClientResolver
 from tokenflight.provider.provider import TokenProvider
 from tokenflight.provider.source import BoundSource
@@ -48,12 +52,16 @@ if TYPE_CHECKING:
 __all__ = [
     "ACCESS_TOKEN",
     "ANY",
+    "TOKEN_ENDPOINT",
+    "Assertion",
     "Audience",
     "BoundSource",
+    "ClientAssertion",
     "ClientAuthentication",
     "ClientCredentials",
     "ClientResolver",
     "ClientSecretBasic",
+    "ClientSecretJWT",
     "ClientSecretPost",
     "Clock",
     "ConfigurationError",
@@ -65,16 +73,19 @@ __all__ = [
     "Grant",
     "InvalidClientError",
     "InvalidGrantError",
+    "JWTBearer",
     "KeyStatus",
     "MalformedResponseError",
     "MemoryStore",
     "OAuthClient",
+    "PrivateKeyJWT",
     "ProviderClosedError",
     "PublicClient",
     "RefreshPolicy",
     "RetryPolicy",
     "Secret",
     "SessionLostError",
+    "Signer",
     "Store",
     "StoreError",
     "Subject",

@@ -11,7 +11,7 @@ from tests.kit.town import client
 
 from tokenflight import Secret
 from tokenflight.provider import credentials
-from tokenflight.provider.credentials import CredentialError, Reader
+from tokenflight.provider.credentials import Reader
 
 pytestmark = pytest.mark.anyio
 CANARY = "CNRY-5ec4e7"

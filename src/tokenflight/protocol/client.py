@@ -18,6 +18,7 @@ from tokenflight.model.origin import origins as as_origins
 from tokenflight.model.policy import RefreshPolicy
 from tokenflight.protocol.client_authentication import (
     ClientAuthentication,
+    Demanding,
     PublicClient,
     as_authentication,
     has_surrogate,
@@ -167,6 +168,9 @@ class OAuthClient:
                 "give authentication, such as ClientSecretPost(...)"
             )
         self._check_urls()
+        for part in (self.authentication, self.grant):
+            if isinstance(part, Demanding):
+                part.check_client(self)
 
     @property
     def identity(self) -> tuple[str | None, str | None, str]:

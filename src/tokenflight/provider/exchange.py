@@ -9,7 +9,7 @@ from attrs import define, frozen
 from tokenflight.engine.flight import Minted
 from tokenflight.engine.launching import as_it_is
 from tokenflight.errors import ConfigurationError, TokenFlightError
-from tokenflight.model.failure import Failure
+from tokenflight.model.failure import CredentialError, Failure
 from tokenflight.model.policy import RefreshPolicy
 from tokenflight.model.secret import Secret
 from tokenflight.model.token import Token
@@ -18,7 +18,7 @@ from tokenflight.protocol.client_authentication import Attempt
 from tokenflight.protocol.grants import Fetch
 from tokenflight.protocol.wire import Issued, TokenRequest, build, parse
 from tokenflight.provider.connection import Connection
-from tokenflight.provider.credentials import CredentialError, Reader, in_a_thread
+from tokenflight.provider.credentials import Reader, in_a_thread
 from tokenflight.provider.trip import Trip
 from tokenflight.transport.endpoint import send
 
