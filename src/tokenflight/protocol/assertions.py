@@ -44,6 +44,14 @@ AudienceClaim: TypeAlias = str | tuple[str, ...] | _TokenEndpoint
 """An `aud`: one string, several, or the client's token endpoint."""
 
 
+def _json(items: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(items, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        pass
+    raise ConfigurationError("claims and headers have a form in JSON: pass text, numbers, lists and dicts")
+
+
 class Members(Mapping[str, Any]):
     """What a JWT says, as JSON says it: immutable and hashable; the repr shows names only."""
 
@@ -75,6 +83,9 @@ class Members(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"Members({sorted(self._items)})"
+
+
+NO_MEMBERS: Final = Members({}, frozenset())
 
 
 def as_claims(items: Mapping[str, Any]) -> Members:
@@ -153,8 +164,8 @@ class Assertion:
     audience: AudienceClaim | None = field(default=None, kw_only=True, converter=optional(as_audience_claim))
     lifetime: float = field(default=60.0, kw_only=True, validator=seconds_to(MAX_LIFETIME, least=1.0, none=False))
     backdate: float | None = field(default=5.0, kw_only=True, validator=seconds_to(MAX_BACKDATE, least=0.0, none=True))
-    claims: Members = field(default=Members({}, frozenset()), kw_only=True, converter=as_claims)
-    headers: Members = field(default=Members({}, frozenset()), kw_only=True, converter=as_headers)
+    claims: Members = field(default=NO_MEMBERS, kw_only=True, converter=as_claims)
+    headers: Members = field(default=NO_MEMBERS, kw_only=True, converter=as_headers)
     unsigned: bool = field(default=False, kw_only=True, validator=a_switch)
 
     def __attrs_post_init__(self) -> None:
@@ -220,14 +231,6 @@ class Assertion:
                 raise
             why = str(problem)
         raise CredentialError(Failure(reason="credential", detail=why))
-
-
-def _json(items: Mapping[str, Any]) -> str:
-    try:
-        return json.dumps(items, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
-        pass
-    raise ConfigurationError("claims and headers have a form in JSON: pass text, numbers, lists and dicts")
 
 
 def _segment(items: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from attrs.converters import optional
 
 from tokenflight.errors import ConfigurationError
 from tokenflight.model.secret import secret_source
-from tokenflight.protocol.assertions import Assertion, AudienceClaim, Members, as_audience_claim, as_headers
+from tokenflight.protocol.assertions import NO_MEMBERS, Assertion, AudienceClaim, Members, as_audience_claim, as_headers
 from tokenflight.protocol.client_authentication import (
     Attempt,
     RequestParts,
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from tokenflight.protocol.client import OAuthClient
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-
-_HEADERS: Final = Members({}, frozenset())
 
 
 def _shared(value: Any) -> Source:
@@ -59,7 +57,7 @@ class PrivateKeyJWT:
     audience: AudienceClaim | None = field(default=None, kw_only=True, converter=optional(as_audience_claim))
     lifetime: float = field(default=60.0, kw_only=True)
     backdate: float | None = field(default=5.0, kw_only=True)
-    headers: Members = field(default=_HEADERS, kw_only=True, converter=as_headers)
+    headers: Members = field(default=NO_MEMBERS, kw_only=True, converter=as_headers)
     send_client_id: bool = field(default=True, kw_only=True, validator=a_switch)
     assertion: Assertion = field(init=False, eq=False)
     method = "private_key_jwt"
@@ -105,7 +103,7 @@ class ClientSecretJWT:
     audience: AudienceClaim | None = field(default=None, kw_only=True, converter=optional(as_audience_claim))
     lifetime: float = field(default=60.0, kw_only=True)
     backdate: float | None = field(default=5.0, kw_only=True)
-    headers: Members = field(default=_HEADERS, kw_only=True, converter=as_headers)
+    headers: Members = field(default=NO_MEMBERS, kw_only=True, converter=as_headers)
     send_client_id: bool = field(default=True, kw_only=True, validator=a_switch)
     assertion: Assertion = field(init=False, eq=False)
     method = "client_secret_jwt"

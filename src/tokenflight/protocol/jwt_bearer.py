@@ -11,7 +11,7 @@ from attrs.converters import optional
 from tokenflight.errors import ConfigurationError
 from tokenflight.model.key import NO_SCOPE, AnySubject, TokenKey
 from tokenflight.model.subject_token import SubjectToken
-from tokenflight.protocol.assertions import Assertion, Members
+from tokenflight.protocol.assertions import NO_MEMBERS, Assertion, Members
 from tokenflight.protocol.client_authentication import Attempt, RequestParts
 from tokenflight.protocol.grants import audience_fields, effective_scope, scope_fields
 from tokenflight.protocol.presented import presented_token
@@ -52,7 +52,7 @@ class JWTBearer:
     """
 
     key: Assertion | None = field(default=None, converter=optional(_assertion))
-    inside: Members = field(default=Members({}, frozenset()), kw_only=True, converter=_inside)
+    inside: Members = field(default=NO_MEMBERS, kw_only=True, converter=_inside)
     grant_type = "urn:ietf:params:oauth:grant-type:jwt-bearer"
     repeatable = True
 
