@@ -10,6 +10,7 @@ import pytest
 from tests.kit.town import client
 
 from tokenflight import Secret
+from tokenflight.model.failure import CredentialError
 from tokenflight.provider import credentials
 from tokenflight.provider.credentials import Reader
 

@@ -18,6 +18,7 @@ from tokenflight.provider.clients import Clients
 from tokenflight.provider.connection import Connection
 from tokenflight.provider.exchange import FetchExchange, WireExchange, misconfigured
 from tokenflight.provider.records import Records
+from tokenflight.provider.skew import Skews
 from tokenflight.provider.trip import Trip
 from tokenflight.stores.contract import TokenRecord
 
@@ -39,6 +40,7 @@ class Mint:
         self._engine = engine
         self._refresh = refresh
         self._connection = connection
+        self._skews = Skews()
 
     async def __call__(self, flight: Flight) -> Minted | Failure:
         """Return a token that is saved already, or why there is none."""
@@ -72,7 +74,11 @@ class Mint:
             return Trip(engine=self._engine, flight=flight, lane=lane, exchange=fetch)
         lane = self._engine.state.board(flight, str(client.token_endpoint), client.endpoint_label)
         wire = WireExchange(
-            client=client, resolved=self._clients.resolving, connection=self._connection, refresh=self._refresh
+            client=client,
+            resolved=self._clients.resolving,
+            connection=self._connection,
+            refresh=self._refresh,
+            skews=self._skews,
         )
         return Trip(engine=self._engine, flight=flight, lane=lane, exchange=wire)
 
