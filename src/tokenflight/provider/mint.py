@@ -23,6 +23,7 @@ from tokenflight.provider.discovery import Discovery
 from tokenflight.provider.exchange import FetchExchange, WireExchange, misconfigured
 from tokenflight.provider.lineages import Lineage, Lineages
 from tokenflight.provider.records import Records
+from tokenflight.provider.skew import Skews
 from tokenflight.provider.spending import Spending
 from tokenflight.provider.trip import Trip
 from tokenflight.provider.validation import Validation
@@ -52,6 +53,7 @@ class Mint:
         self._engine = engine
         self._refresh = refresh
         self._connection = connection
+        self._skews = Skews()
 
     async def __call__(self, flight: Flight) -> Minted | Failure:
         """Return a token that is saved already, or why there is none."""
@@ -114,6 +116,7 @@ class Mint:
             connection=self._connection,
             refresh=self._refresh,
             validation=self._validation,
+            skews=self._skews,
         )
         exchange = wire if lineage is None else Spending(wire=wire, lineages=self._lineages, lineage=lineage)
         return Trip(engine=self._engine, flight=flight, lane=lane, exchange=exchange)
