@@ -34,6 +34,7 @@ from tokenflight.protocol.client_authentication import (
     ClientSecretPost,
     PublicClient,
 )
+from tokenflight.protocol.client_certificates import MutualTLS
 from tokenflight.protocol.grants import ClientCredentials, Fetch, Grant
 from tokenflight.provider.clients import ClientResolver
 from tokenflight.provider.provider import TokenProvider
@@ -68,6 +69,7 @@ __all__ = [
     "KeyStatus",
     "MalformedResponseError",
     "MemoryStore",
+    "MutualTLS",
     "OAuthClient",
     "ProviderClosedError",
     "PublicClient",

@@ -19,7 +19,7 @@ from tokenflight.protocol.wire import Issued, TokenRequest, build, parse
 from tokenflight.provider.connection import Connection
 from tokenflight.provider.credentials import CredentialError, Reader, in_a_thread
 from tokenflight.provider.trip import Trip
-from tokenflight.transport.endpoint import send
+from tokenflight.transport.carriers import Carrier
 
 
 @define(eq=False, kw_only=True)
@@ -34,16 +34,17 @@ class WireExchange:
     async def __call__(self, trip: Trip, deadline: float) -> Minted | Failure:
         """Return a token that is a gain, or why there is none, by *deadline* on the age clock."""
         clock, reader = trip.engine.state.clock, Reader(self.client)
-        request = await self._prepare(trip, reader, deadline)
-        if isinstance(request, Failure):
-            return request
+        prepared = await self._prepare(trip, reader, deadline)
+        if isinstance(prepared, Failure):
+            return prepared
+        request, carrier = prepared
         trip.flight.fingerprint = reader.fingerprint
         trip.lane.changeable = self.resolved or reader.changeable
         if trip.flight.trigger == "look" and reader.fingerprint == trip.lane.refused:
             return trip.still_refused()
         trip.attempts += 1
         wall, sent_at = clock.wall(), clock.now()
-        answer = await send(self.connection.http, request, clock=clock, deadline=deadline)
+        answer = await carrier.send(request, clock=clock, deadline=deadline)
         issued: Issued | Failure
         if isinstance(answer, Failure):
             issued = answer
@@ -56,14 +57,15 @@ class WireExchange:
         trip.engine.answers.hear(trip.lane, trip.flight.key, None)
         return weighed(trip, self._minted(trip, issued, sent_at=sent_at, wall=wall))
 
-    async def _prepare(self, trip: Trip, reader: Reader, deadline: float) -> TokenRequest | Failure:
+    async def _prepare(self, trip: Trip, reader: Reader, deadline: float) -> tuple[TokenRequest, Carrier] | Failure:
         clock = trip.engine.state.clock
         attempt = Attempt(
             key=trip.flight.key, client=self.client, wall=clock.wall(), read=reader.read, work=in_a_thread
         )
         with clock.timeout_at(deadline):
             try:
-                return await build(attempt)
+                request = await build(attempt)
+                return request, await self.connection.carrier(self.client, reader, clock)
             except CredentialError as error:
                 return error.failure
             except ConfigurationError as error:

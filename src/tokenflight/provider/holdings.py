@@ -41,6 +41,8 @@ class Holdings:
         clock: Clock,
     ) -> None:
         self.clients = Clients(clients, clock=clock, timeout=retry.total_timeout, changed=self._changed)
+        for client in self.clients:
+            connection.check(client)
         self.records = Records(store, clock=clock)
         self.engine = Engine(clock=clock, retry=retry, max_keys=max_keys, max_flights=max_flights, hooks=hooks)
         self.mint = Mint(

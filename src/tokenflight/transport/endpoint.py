@@ -58,14 +58,14 @@ async def send(
     return failure_of(TimeoutError(), origin)
 
 
-def token_client() -> httpx.AsyncClient:
-    """Make the client that a provider uses where it was given none.
+def token_client(tls: ssl.SSLContext | None = None) -> httpx.AsyncClient:
+    """Make the client that a provider uses where it was given none; *tls* is another context than the usual one.
 
     It has no limit of connections (flights are limited elsewhere, and a pool that queues loses places to cancelled
     requests), keeps no cookie, reads no environment and speaks HTTP/1.1, whose library logs no header.
     """
     return httpx.AsyncClient(
-        verify=_tls(),
+        verify=tls or _usual_context(),
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         http1=True,
@@ -75,10 +75,15 @@ def token_client() -> httpx.AsyncClient:
     )
 
 
-@cache
-def _tls() -> ssl.SSLContext:
-    """Read the certificates that are trusted, once: that takes longer than all else that entering does."""
+def trusting_context() -> ssl.SSLContext:
+    """Return a context of its own that trusts the public authorities, as our clients do."""
     return httpx.create_ssl_context(trust_env=False)
+
+
+@cache
+def _usual_context() -> ssl.SSLContext:
+    """Read the certificates that are trusted, once: that takes longer than all else that entering does."""
+    return trusting_context()
 
 
 def checked_client(http: object) -> httpx.AsyncClient:
@@ -162,14 +167,14 @@ async def _exchange(
     try:
         response = await http.send(outgoing, stream=True, auth=None, follow_redirects=False)
     except BaseException:
-        await _close(connecting, clock)
+        await close(connecting, clock)
         raise
     try:
         return await _read(response, origin)
     except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
         return failure_of(error, origin, answering=True)
     finally:
-        await _close(response, clock)
+        await close(response, clock)
 
 
 class _Form(httpx.AsyncByteStream):
@@ -264,7 +269,7 @@ async def _unwind(response: httpx.Response, stream: AsyncIterator[bytes]) -> Non
             await anext(stream)
 
 
-async def _close(what: _Connecting | httpx.Response, clock: Clock) -> None:
+async def close(what: _Connecting | httpx.Response | httpx.AsyncClient, clock: Clock) -> None:
     """Close, even where this task is being cancelled; a failure to close is no failure of the exchange."""
     with clock.timeout_at(clock.now() + _CLOSING) as scope:
         scope.shield = True
