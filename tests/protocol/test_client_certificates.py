@@ -22,9 +22,13 @@ def client(authentication: MutualTLS) -> OAuthClient:
     return OAuthClient(client_id="me", token_endpoint="https://mtls.as.example/token", authentication=authentication)
 
 
+async def nothing(asked: object) -> Any:
+    raise AssertionError(f"{asked!r} is not needed here")
+
+
 @pytest.mark.parametrize("method", [MutualTLS(), MutualTLS(CERTIFICATE), MutualTLS(CERTIFICATE, self_signed=True)])
 def test_the_form_says_the_client_id_and_nothing_is_read(method: MutualTLS) -> None:
-    attempt = Attempt(key=TokenKey(client="main"), client=client(method), wall=1.7e9, read=None)  # type: ignore[arg-type]
+    attempt = Attempt(key=TokenKey(client="main"), client=client(method), wall=1.7e9, read=nothing, work=nothing)
     coroutine: Any = method.authenticate(attempt)
     with pytest.raises(StopIteration) as done:
         coroutine.send(None)

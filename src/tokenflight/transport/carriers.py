@@ -14,7 +14,8 @@ from tokenflight.model.clock import Clock
 from tokenflight.model.failure import Failure
 from tokenflight.protocol.wire import TokenAnswer, TokenRequest
 from tokenflight.transport.certificates import Identity, KeyPair, read_identity
-from tokenflight.transport.endpoint import close, send, token_client
+from tokenflight.transport.endpoint import send, token_client
+from tokenflight.transport.exchange import close
 
 if TYPE_CHECKING:
     import httpx
@@ -53,11 +54,13 @@ class Carrier:
         """Return what stands for the certificate that is presented here, if there is one."""
         return b"" if self.identity is None else self.identity.fingerprint
 
-    async def send(self, request: TokenRequest, *, clock: Clock, deadline: float) -> TokenAnswer | Failure:
-        """Make one exchange as `transport.endpoint.send` does; a failure tells where the certificate may be why."""
+    async def send(
+        self, request: TokenRequest, *, clock: Clock, deadline: float, endpoint: str = "token"
+    ) -> TokenAnswer | Failure:
+        """Make one exchange as `endpoint.send` does; a failure tells where the certificate may be why."""
         self.in_the_air += 1
         try:
-            answer = await send(self.http, request, clock=clock, deadline=deadline)
+            answer = await send(self.http, request, clock=clock, deadline=deadline, endpoint=endpoint)
         finally:
             self.in_the_air -= 1
             await self._close_when_done(clock)
