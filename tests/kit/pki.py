@@ -35,10 +35,14 @@ class Issued:
     key: bytes = field(repr=False)
 
     @property
+    def der(self) -> bytes:
+        """Return the certificate itself."""
+        return ssl.PEM_cert_to_DER_cert(self.certificate.decode())
+
+    @property
     def thumbprint(self) -> str:
         """Return its `x5t#S256`."""
-        der = ssl.PEM_cert_to_DER_cert(self.certificate.decode())
-        return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).decode().rstrip("=")
+        return base64.urlsafe_b64encode(hashlib.sha256(self.der).digest()).decode().rstrip("=")
 
     def encrypted(self, password: str, kind: PrivateFormat = PKCS8) -> Issued:
         """Return it with its key encrypted."""
