@@ -210,11 +210,14 @@ async def test_and_stop_it_after_that_until_they_are_of_use_again(carriers, cloc
 
 async def test_who_is_cancelled_while_the_files_are_read_blocks_nobody(carriers, clock, tmp_path, monkeypatch) -> None:
     _, files = pair_at(tmp_path)
-    read, go_on = module.read_identity, threading.Event()
+    read, go_on, done = module.read_identity, threading.Event(), threading.Semaphore(0)
 
     def slow(*args: Any) -> Any:
         go_on.wait(10)
-        return read(*args)
+        try:
+            return read(*args)
+        finally:
+            done.release()
 
     monkeypatch.setattr(module, "read_identity", slow)
     with anyio.move_on_after(0.02) as scope:
@@ -223,6 +226,8 @@ async def test_who_is_cancelled_while_the_files_are_read_blocks_nobody(carriers,
     assert not carriers._slots[files.name].busy
     go_on.set()
     await carrier(carriers, files, clock)
+    for _ in range(2):
+        assert done.acquire(timeout=10), "the thread that was left to itself ends too"
 
 
 async def test_leaving_closes_all_of_them_even_where_one_cannot_be(carriers, clock, tmp_path, monkeypatch) -> None:
