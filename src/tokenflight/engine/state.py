@@ -10,6 +10,7 @@ Everything that changes it runs in the provider's loop without an await in betwe
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final, TypeAlias
 
 from tokenflight.engine.entries import Entries, Entry
@@ -61,6 +62,10 @@ class State:
     def __repr__(self) -> str:
         how = "open" if self.open else "closed"
         return f"{how}, held={len(self.entries)}, airborne={len(self.flights)}, planned={len(self.schedule)}"
+
+    def undisturbed(self) -> AbstractContextManager[None]:
+        """Return a context whose block is let finish where the provider is left meanwhile, within the grace."""
+        return nullcontext() if self.root is None else self.root.undisturbed()
 
     def entry(self, key: TokenKey) -> Entry:
         """Find or make the entry of *key*; who makes room for a new one is closed."""
