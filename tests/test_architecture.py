@@ -35,6 +35,7 @@ THIRD_PARTIES: dict[str, frozenset[str]] = {
     "model": frozenset({"attrs"}),
     "model.clock": frozenset({"anyio"}),
     "protocol": frozenset({"attrs"}),
+    "protocol.verification": frozenset({"attrs", "joserfc"}),  # inside functions: the extra may not be installed
     "dialects": frozenset({"attrs"}),
     "transport": frozenset({"anyio", "attrs", "httpx"}),
     "transport.endpoint": frozenset({"anyio", "attrs", "httpx", "tenacity"}),

@@ -18,6 +18,7 @@ from tokenflight.errors import (
     TokenEndpointError,
     TokenFlightError,
     TokenRequestError,
+    TokenValidationError,
     WarmUpError,
 )
 from tokenflight.model.clock import Clock
@@ -28,6 +29,7 @@ from tokenflight.model.secret import Secret
 from tokenflight.model.status import EndpointHealth, KeyStatus
 from tokenflight.model.subject_token import ACCESS_TOKEN, SubjectToken, TokenSource
 from tokenflight.model.token import Token
+from tokenflight.protocol.access_token import AccessTokenValidation
 from tokenflight.protocol.authorization import AuthorizationCode, AuthorizationRequest
 from tokenflight.protocol.client import Dialect, Endpoints, OAuthClient
 from tokenflight.protocol.client_authentication import (
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ACCESS_TOKEN",
     "ANY",
+    "AccessTokenValidation",
     "Audience",
     "AuthorizationCode",
     "AuthorizationRequest",
@@ -98,6 +101,7 @@ __all__ = [
     "TokenProvider",
     "TokenRequestError",
     "TokenSource",
+    "TokenValidationError",
     "WarmUpError",
 ]
 

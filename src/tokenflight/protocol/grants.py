@@ -141,6 +141,8 @@ def check_key(client: OAuthClient, key: TokenKey) -> None:
         return
     key = evolve(key, scope=effective_scope(client, key))
     carried = token_fields(client, key)
+    if client.validation is not None:
+        client.validation.check_key(key)
     without = {
         "subject": evolve(key, subject=None),
         "audience": evolve(key, audience=None),

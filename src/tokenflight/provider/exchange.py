@@ -1,4 +1,4 @@
-"""Exchange: one attempt, from what is known to a token: read, build, send, parse, weigh."""
+"""Exchange: one attempt, from what is known to a token: read, build, send, parse, validate, weigh."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tokenflight.protocol.wire import Issued, TokenRequest, build, parse
 from tokenflight.provider.connection import Connection
 from tokenflight.provider.credentials import CredentialError, Reader, in_a_thread
 from tokenflight.provider.trip import Exchange, Trip
+from tokenflight.provider.validation import Validation
 from tokenflight.transport.carriers import Carrier
 
 
@@ -40,16 +41,18 @@ class WireExchange(Exchange):
     resolved: bool
     connection: Connection
     refresh: RefreshPolicy
+    validation: Validation
 
     async def __call__(self, trip: Trip, deadline: float) -> Minted | Failure:
         """Return a token that is a gain, or why there is none, by *deadline* on the age clock."""
         told = await self.ask(trip, deadline)
-        return told if isinstance(told, Failure) else self.take(trip, told)
+        return told if isinstance(told, Failure) else await self.take(trip, told, deadline)
 
     async def ask(self, trip: Trip, deadline: float, *, refresh_token: Secret | None = None) -> Told | Failure:
         """Make the request, which spends *refresh_token* where there is one, and tell the endpoint's health of it."""
         clock, reader = trip.engine.state.clock, Reader(self.client)
-        prepared = await self._prepare(trip, reader, deadline, refresh_token)
+        unready = await self.validation.ready(self.client, deadline=deadline)
+        prepared = unready or await self._prepare(trip, reader, deadline, refresh_token)
         if isinstance(prepared, Failure):
             return prepared
         request, carrier = prepared
@@ -70,9 +73,11 @@ class WireExchange(Exchange):
         trip.engine.answers.hear(trip.lane, trip.flight.key, failure)
         return issued if isinstance(issued, Failure) else Told(issued=issued, sent_at=sent_at, wall=wall)
 
-    def take(self, trip: Trip, told: Told) -> Minted | Failure:
-        """Make a token of what was told, where it is a gain."""
-        return weighed(trip, self._minted(trip, told))
+    async def take(self, trip: Trip, told: Told, deadline: float) -> Minted | Failure:
+        """Make a token of what was told, where it is valid and a gain."""
+        text = told.issued.access_token
+        refused = await self.validation.access_token(self.client, trip.flight.key, text, deadline=deadline)
+        return refused or weighed(trip, self._minted(trip, told))
 
     async def _prepare(
         self, trip: Trip, reader: Reader, deadline: float, refresh_token: Secret | None
