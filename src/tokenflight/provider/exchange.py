@@ -83,14 +83,9 @@ class WireExchange(Exchange):
     async def _once(self, trip: Trip, deadline: float, refresh_token: Secret | None) -> _Heard | Failure:
         """Make one request and read its answer; a Failure as such says that none was sent."""
         clock, reader = trip.engine.state.clock, Reader(self.client)
-<<<<<<< HEAD
         attempt = self._attempt(trip, reader, refresh_token)
         unready = await self.validation.ready(self.client, deadline=deadline)
         prepared = unready or await self._prepare(attempt, reader, clock, deadline)
-=======
-        unready = await self.validation.ready(self.client, deadline=deadline)
-        prepared = unready or await self._prepare(trip, reader, deadline, refresh_token)
->>>>>>> mtls
         if isinstance(prepared, Failure):
             return prepared
         request, carrier = prepared
