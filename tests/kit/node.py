@@ -47,6 +47,6 @@ def _npm_ci(folder: Path) -> None:
             command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=_WITHIN
         )
     except subprocess.TimeoutExpired:
-        raise MissingError(f"npm ci in {folder.name} did not end in {_WITHIN} s: look whether a registry is there")
+        raise MissingError(f"npm ci in {folder.name} took over {_WITHIN} s: see whether a registry is there") from None
     if done.returncode:
-        raise MissingError(f"npm ci in {folder.name} failed: look whether a registry is there\n{done.stderr[-1000:]}")
+        raise MissingError(f"npm ci in {folder.name} failed: see whether a registry is there\n{done.stderr[-1000:]}")

@@ -6,12 +6,11 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import httpx
-from attrs import frozen
+from attrs import field, frozen
 from tests.kit.canary import MARK, canary
 from tests.kit.credentials import SAN, Certificates, jwk_of, make_key, registered
 
@@ -28,8 +27,8 @@ class Registered:
     """A client as it is registered: its secret, or its private key (PEM) and the algorithm that goes with it."""
 
     client_id: str
-    secret: str | None = None
-    key: str | None = None
+    secret: str | None = field(default=None, repr=False)
+    key: str | None = field(default=None, repr=False)
     algorithm: str | None = None
 
 
@@ -39,12 +38,12 @@ class Exchange:
 
     method: str
     path: str
-    headers: Mapping[str, str]
-    form: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
+    form: Mapping[str, str] = field(repr=False)
     client: str | None
     certificate: str | None
     status: int | None
-    body: str | None = None
+    body: str | None = field(default=None, repr=False)
 
     @property
     def answer(self) -> dict[str, Any]:
@@ -68,11 +67,11 @@ class OidcProvider:
 
     issuer: str
     mtls: str
-    certificates: Certificates
-    clients: Mapping[str, Registered]
-    idp: str
+    certificates: Certificates = field(repr=False)
+    clients: Mapping[str, Registered] = field(repr=False)
+    idp: str = field(repr=False)
     """The private key (PEM, ES256) of an identity provider whose assertions are taken."""
-    keys: Mapping[str, Mapping[str, Any]]
+    keys: Mapping[str, Mapping[str, Any]] = field(repr=False)
     """The server's public keys by algorithm: ES256 for access tokens, RS256 for ID tokens."""
 
     @property
@@ -130,7 +129,12 @@ class OidcProvider:
         return sum(fault["times"] for fault in self._administer("GET", "faults"))
 
     def mint(
-        self, client: str = "web", *, subject: str = "alice", scope: str = "openid read write", resources: Sequence[str] = ()
+        self,
+        client: str = "web",
+        *,
+        subject: str = "alice",
+        scope: str = "openid read write",
+        resources: Sequence[str] = (),
     ) -> str:
         """Make a refresh token, for a client by its name, that nobody had to log in for."""
         told = {"client_id": self.clients[client].client_id, "sub": subject, "scope": scope}
@@ -243,10 +247,7 @@ def _metadata(clients: Mapping[str, Registered], certificates: Certificates) -> 
         **{name: machine | by_key | {"jwks": _jwks(clients[name])} for name in ("key-es", "key-rsa", "key-ed")},
         "tls": machine | _by("tls_client_auth") | subject,
         "tls-san": machine | _by("tls_client_auth") | {"tls_client_auth_san_dns": SAN},
-        "tls-bound": machine
-        | _by("tls_client_auth")
-        | subject
-        | {"tls_client_certificate_bound_access_tokens": True},
+        "tls-bound": machine | _by("tls_client_auth") | subject | {"tls_client_certificate_bound_access_tokens": True},
         "self-signed": machine
         | _by("self_signed_tls_client_auth")
         | {"jwks": {"keys": [registered(each) for each in self_signed]}},
@@ -285,6 +286,3 @@ def served(told: Mapping[str, Any], registry: Registry, certificates: Certificat
         idp=registry.idp,
         keys=registry.keys,
     )
-
-
-SERVERS = Path(__file__).parents[1] / "servers"

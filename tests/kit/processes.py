@@ -1,7 +1,7 @@
 """Servers in processes of their own, which a test session starts and stops.
 
-Such a server reads its settings as one JSON line from stdin, tells in one JSON line on stdout that it is ready, and ends
-when its stdin closes: whatever happens to the tests, none is left behind.
+Such a server reads its settings as one JSON line from stdin, tells in one JSON line on stdout that it is ready, and
+ends when its stdin closes: whatever happens to the tests, none is left behind.
 """
 
 from __future__ import annotations

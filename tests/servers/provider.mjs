@@ -95,7 +95,7 @@ export async function mint(provider, { client_id, sub, scope, resources }) {
     client,
     grantId: await grant.save(),
     gty: 'authorization_code',
-    resource: resources.length ? resources : undefined,
+    resource: resources.length > 1 ? resources : resources[0],
     rotations: 0,
     scope,
   });
