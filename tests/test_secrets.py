@@ -35,7 +35,7 @@ from tokenflight.ext.httpx import TokenUnavailable
 from tokenflight.model.events import Event
 from tokenflight.observe import LoggingHook
 from tokenflight.protocol.client_authentication import Attempt, RequestParts
-from tokenflight.stores import MemoryStore, Record
+from tokenflight.stores import MemoryStore, TokenRecord
 from tokenflight.testing import (
     Answer,
     Cut,
@@ -290,8 +290,8 @@ async def test_no_object_of_the_library_shows_a_secret_or_a_raw_subject_to_who_l
         for wanted in (
             "TokenProvider", "Engine", "State", "Entry", "Flight", "Trip", "WireExchange", "Lane", "Health", "Places",
             "BoundSource", "TokenAuth", "Updates", "Mint", "Holdings", "Records", "Clients", "Keys", "Token", "Secret",
-            "OAuthClient", "ClientSecretPost", "ClientSecretBasic", "MemoryStore", "Record", "TokenLanded", "TokenKey",
-            "Connection", "Scheduler", "RootTask", "EventQueue", "LoggingHook", "Reader", "TokenRequest",
+            "OAuthClient", "ClientSecretPost", "ClientSecretBasic", "MemoryStore", "TokenLanded", "TokenKey",
+            "TokenRecord",            "Connection", "Scheduler", "RootTask", "EventQueue", "LoggingHook", "Reader", "TokenRequest",
         ):  # fmt: skip
             assert wanted in looked_at, f"none of {wanted} was alive: it was not looked at"
         place.endpoint.always()
@@ -333,7 +333,9 @@ async def test_a_token_and_a_secret_are_serialized_by_nobody() -> None:
 
 
 def test_a_record_and_a_client_turned_into_dicts_keep_their_secrets() -> None:
-    record = Record(key=TokenKey(client="c", subject=Subject(RAW_SUBJECT)), token=Token(canary("token")), sent_at=0.0)
+    record = TokenRecord(
+        key=TokenKey(client="c", subject=Subject(RAW_SUBJECT)), token=Token(canary("token")), sent_at=0.0
+    )
     for each in (record, client(secret=SECRET, parameters={"more": canary("parameter")})):
         assert_clean(repr(attrs.asdict(each)) + repr(attrs.astuple(each)))
 

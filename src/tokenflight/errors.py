@@ -102,6 +102,13 @@ class MalformedResponseError(TokenRequestError):
     """An answer came that is no token response (RFC 6749, section 5.1); of its body nothing is kept."""
 
 
+class AuthorizationResponseError(TokenRequestError):
+    """A callback was refused: it does not answer the login that it was redeemed for. Nothing was sent.
+
+    `reason` is `unreadable`, `late`, `state`, `issuer`, `no_code` or `redeemed`.
+    """
+
+
 class SessionLostError(TokenRequestError):
     """The refresh token is gone and a person has to log in again.
 

@@ -17,7 +17,7 @@ from tokenflight.model.events import Event, StoreFailed
 from tokenflight.protocol.client_authentication import ClientSecretBasic, ClientSecretPost
 from tokenflight.protocol.grants import Fetch
 from tokenflight.provider.records import Records
-from tokenflight.stores import Record
+from tokenflight.stores import Record, TokenRecord
 
 pytestmark = pytest.mark.anyio
 KEY = TokenKey(client="name", subject=Subject("s"))
@@ -140,7 +140,7 @@ async def test_the_clients_scope_and_the_same_one_of_a_call_are_one() -> None:
 async def test_a_record_that_is_not_really_the_keys_own_is_none() -> None:
     class Mixed(MemoryStore):
         async def load(self, name: str) -> Record | None:
-            return Record(key=TokenKey(client="service"), token=Token("another's"), sent_at=0.0)
+            return TokenRecord(key=TokenKey(client="service"), token=Token("another's"), sent_at=0.0)
 
     assert await Shelf(Mixed()).load(client()) is None
 
@@ -183,7 +183,7 @@ async def test_a_store_that_fails_costs_a_second_at_most_and_is_told(error, reas
 async def test_a_record_is_brought_with_its_age_by_the_wall_clock_and_never_below_nothing() -> None:
     shelf = Shelf()
     await shelf.clock.advance(50.0)
-    record = Record(key=KEY, token=Token("t"), sent_at=shelf.clock.wall() - 20.0, lifetime=100.0, refresh_in=60.0)
+    record = TokenRecord(key=KEY, token=Token("t"), sent_at=shelf.clock.wall() - 20.0, lifetime=100.0, refresh_in=60.0)
     minted = shelf.records.minted(record, client(refresh=RefreshPolicy(early=0.5)), RefreshPolicy())
     assert (minted.token, minted.sent_at, minted.lifetime, minted.refresh_in) == (record.token, 30.0, 100.0, 60.0)
     assert (minted.refresh, minted.default_lifetime, minted.attempts) == (RefreshPolicy(early=0.5), 300.0, 0)
@@ -193,7 +193,7 @@ async def test_a_record_is_brought_with_its_age_by_the_wall_clock_and_never_belo
 
 async def test_without_a_policy_of_the_clients_own_the_providers_counts() -> None:
     shelf = Shelf()
-    record = Record(key=KEY, token=Token("t"), sent_at=0.0)
+    record = TokenRecord(key=KEY, token=Token("t"), sent_at=0.0)
     assert shelf.records.minted(record, client(), RefreshPolicy(early=0.7)).refresh == RefreshPolicy(early=0.7)
 
 
@@ -209,6 +209,6 @@ async def test_a_grant_that_spends_what_it_presents_has_no_default_lifetime() ->
             return 1
 
     shelf = Shelf()
-    record = Record(key=KEY, token=Token("t"), sent_at=0.0)
+    record = TokenRecord(key=KEY, token=Token("t"), sent_at=0.0)
     once = box.client(client_id="c", client_secret="s", grant=Once())
     assert shelf.records.minted(record, once, RefreshPolicy()).default_lifetime is None

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from tokenflight.errors import ConfigurationError
 from tokenflight.model.key import Subject, TokenKey
 from tokenflight.model.token import Token
-from tokenflight.stores import Record
+from tokenflight.stores import Record, TokenRecord
 from tokenflight.stores.contract import record_name
 
 
 def record(**fields: Any) -> Record:
-    return Record(
+    return TokenRecord(
         **{
             "key": TokenKey(client="c", subject=Subject("canary-s")),
             "token": Token("canary-t"),

@@ -11,7 +11,7 @@ from attrs import evolve
 
 from tokenflight.model.key import Subject, TokenKey
 from tokenflight.model.token import Token
-from tokenflight.stores import Record, Store
+from tokenflight.stores import Record, Store, TokenRecord
 from tokenflight.stores.contract import SCHEMA, record_name
 
 pytestmark = pytest.mark.anyio
@@ -23,7 +23,9 @@ OTHER = record_name(["b"])
 def record(generation: int = 1, *, value: str = "canary-token", schema: int = SCHEMA) -> Record:
     token = Token(value, expires_in=60, issued_at=datetime(2026, 1, 1, tzinfo=UTC), scope="read write", extra={"n": 1})
     key = TokenKey(client="orders", subject=Subject("canary-subject"), scope=frozenset({"read", "write"}))
-    return Record(schema=schema, generation=generation, key=key, token=token, sent_at=1_767_225_600.0, lifetime=60.0)
+    return TokenRecord(
+        schema=schema, generation=generation, key=key, token=token, sent_at=1_767_225_600.0, lifetime=60.0
+    )
 
 
 async def test_nothing_is_there_at_first(store: Store) -> None:

@@ -3,16 +3,19 @@ from __future__ import annotations
 import pytest
 
 from tokenflight import errors
-from tokenflight.model.key import TokenKey
+from tokenflight.model.key import Subject, TokenKey
+from tokenflight.model.secret import Secret
 from tokenflight.model.token import Token
-from tokenflight.stores import MemoryStore, Record
+from tokenflight.stores import MemoryStore, Record, SessionRecord, TokenRecord
 
 pytestmark = pytest.mark.anyio
 
 
 def ending(at: float | None, generation: int = 1) -> Record:
     lifetime = None if at is None else at - 1_000.0
-    return Record(generation=generation, key=TokenKey(client="c"), token=Token("t"), sent_at=1_000.0, lifetime=lifetime)
+    return TokenRecord(
+        generation=generation, key=TokenKey(client="c"), token=Token("t"), sent_at=1_000.0, lifetime=lifetime
+    )
 
 
 async def kept(store: MemoryStore, *names: str) -> list[str]:
@@ -74,3 +77,36 @@ async def test_its_repr_counts() -> None:
 def test_a_cap_that_holds_nothing_is_refused(wrong: object) -> None:
     with pytest.raises(errors.ConfigurationError, match="set it to 1 or more"):
         MemoryStore(max_records=wrong)  # type: ignore[arg-type]
+
+
+def session(generation: int = 1) -> SessionRecord:
+    return SessionRecord(
+        generation=generation,
+        server="https://as.example",
+        client_id="c",
+        subject=Subject("alice"),
+        refresh_token=Secret("r"),
+        saved_at=1_000.0,
+    )
+
+
+async def test_sessions_neither_make_room_nor_count() -> None:
+    store = MemoryStore(max_records=2)
+    for name in ("s1", "s2", "s3"):
+        assert await store.save(name, session(), expected=None)
+    for name in ("t1", "t2", "t3"):
+        assert await store.save(name, ending(2_000.0), expected=None)
+
+    kept = [name for name in ("s1", "s2", "s3", "t1", "t2", "t3") if await store.load(name) is not None]
+    assert kept == ["s1", "s2", "s3", "t2", "t3"]
+
+
+async def test_a_session_is_replaced_and_discarded_like_any_record() -> None:
+    store = MemoryStore(max_records=1)
+    assert await store.save("s", session(), expected=None)
+    assert not await store.save("s", session(2), expected=None)
+    assert await store.save("s", session(2), expected=1)
+    await store.discard("s")
+    assert await store.load("s") is None
+    assert await store.save("t", ending(2_000.0), expected=None)
+    assert await store.load("t") is not None

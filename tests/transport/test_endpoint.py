@@ -25,9 +25,10 @@ from tokenflight.errors import (
 )
 from tokenflight.model.failure import Failure
 from tokenflight.protocol.wire import TokenAnswer, TokenRequest
-from tokenflight.transport import endpoint
+from tokenflight.transport import exchange as exchanging
 from tokenflight.transport.clock import SystemClock
-from tokenflight.transport.endpoint import MAX_ANSWER, checked_client, drive, send, token_client
+from tokenflight.transport.endpoint import checked_client, drive, fetch, send, token_client
+from tokenflight.transport.exchange import MAX_ANSWER
 
 pytestmark = pytest.mark.anyio
 CLOCK = SystemClock()
@@ -566,7 +567,7 @@ async def test_connections_whose_making_was_cancelled_leave_neither_sockets_nor_
 async def test_a_connection_that_is_complete_too_late_is_given_up_where_httpcore_notices(
     http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    closed, step = list[str](), endpoint._Connecting.__call__
+    closed, step = list[str](), exchanging._Connecting.__call__
 
     async def late(self: Any, event: str, info: dict[str, Any]) -> None:
         if event == "connection.connect_tcp.complete":
@@ -574,7 +575,7 @@ async def test_a_connection_that_is_complete_too_late_is_given_up_where_httpcore
         await step(self, event, info)
         closed.append(event)
 
-    monkeypatch.setattr(endpoint._Connecting, "__call__", late)
+    monkeypatch.setattr(exchanging._Connecting, "__call__", late)
     async with raw_server(always(reply(200, OK))) as server:
         with anyio.CancelScope() as scope:
             await exchange(http, server.url)
@@ -697,3 +698,44 @@ def free_port() -> Iterator[int]:
     with socket.socket() as taken:  # bound and not listening: refuses, and nobody else gets it
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
+
+
+async def test_a_public_document_is_asked_for_with_nothing_but_who_asks(http: httpx.AsyncClient) -> None:
+    async with raw_server(always(reply(404, b"{}"))) as server:
+        answer = await fetch(http, f"{server.url}/keys?v=1", clock=CLOCK, deadline=CLOCK.now() + 5)
+    assert isinstance(answer, TokenAnswer)
+    assert (answer.status, answer.body) == (404, b"{}")
+    [received] = server.received
+    assert received.head.startswith(b"GET /keys?v=1 HTTP/1.1\r\n")
+    assert received.body == b""
+    names = sorted(line.partition(b":")[0].decode().lower() for line in received.lines)
+    assert names == ["accept", "accept-encoding", "host", "user-agent"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (reply(302, b"", "Location: http://127.0.0.1:1/evil"), "redirected"),
+        (reply(200, b"x" * (MAX_ANSWER + 1)), "too_large"),
+        (reply(200, b"\x1f\x8b", "Content-Encoding: gzip"), "encoded"),
+    ],
+    ids=["redirect", "huge", "encoded"],
+)
+async def test_a_document_that_leads_elsewhere_or_breaks_the_limits_is_a_failure_that_names_it(
+    http: httpx.AsyncClient, answer: bytes, reason: str
+) -> None:
+    async with raw_server(always(answer)) as server:
+        failure = await fetch(http, f"{server.url}/keys", clock=CLOCK, deadline=CLOCK.now() + 5)
+    assert isinstance(failure, Failure)
+    assert failure.reason == reason
+    assert failure.detail.startswith(f"the document at {server.url} ")
+    assert len(server.received) == 1
+
+
+async def test_another_endpoint_is_called_by_its_name(http: httpx.AsyncClient) -> None:
+    async with raw_server(always(reply(307, b"", "Location: /"))) as server:
+        request = token_request(server.url)
+        failure = await send(http, request, clock=CLOCK, deadline=CLOCK.now() + 5, endpoint="revocation")
+    assert isinstance(failure, Failure)
+    assert failure.detail.startswith(f"the revocation endpoint {server.url} redirects")
+    assert failure.hint == "check endpoints.revocation: set it to the address that the server means"

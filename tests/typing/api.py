@@ -47,7 +47,7 @@ from tokenflight.dialects import auth0, box
 from tokenflight.ext.httpx import TokenAuth, TokenUnavailable
 from tokenflight.model.policy import Verdict
 from tokenflight.observe import Event, Hook, LoggingHook, TokenLanded, Trigger
-from tokenflight.stores import Record
+from tokenflight.stores import Record, TokenRecord
 from tokenflight.testing import FakeTokenEndpoint, ProtectedApp, StaticTokenSource, VirtualClock
 
 
@@ -197,7 +197,8 @@ class OwnStore:
         return None
 
     async def save(self, name: str, record: Record, *, expected: int | None) -> bool:
-        assert_type(record.expires_at, float | None)
+        if isinstance(record, TokenRecord):
+            assert_type(record.expires_at, float | None)
         return True
 
     async def discard(self, name: str) -> None: ...

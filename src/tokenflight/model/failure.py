@@ -15,6 +15,7 @@ from tokenflight.errors import (
     InvalidClientError,
     InvalidGrantError,
     ProviderClosedError,
+    SessionLostError,
     TokenEndpointError,
     TokenFlightError,
     TokenRequestError,
@@ -44,6 +45,10 @@ class Failure:
     uri: str | None = None
     status: int | None = None
     request_id: str | None = None
+    lost: bool = False
+    """Whether the request went out and no readable answer came back: what it spent may be spent."""
+    ambiguous: bool = False
+    """Whether a session is lost without the server having said so."""
     prototype: BaseException | None = field(default=None, repr=False)
     """An exception that goes to every caller as a copy of itself; it has no frames and no causes."""
 
@@ -82,6 +87,8 @@ class Failure:
                 "status": self.status or 0,
                 "request_id": self.request_id,
             }
+        if issubclass(self.error, SessionLostError):
+            fields["ambiguous"] = self.ambiguous
         return self.error(text, **fields)
 
     def held_back(self) -> Failure:

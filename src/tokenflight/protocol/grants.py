@@ -45,6 +45,11 @@ class Grant(Protocol):
 class Presenting(Protocol):
     """A grant that presents something secret: an assertion, a subject token, a refresh token."""
 
+    @property
+    def carries(self) -> frozenset[str]:
+        """Return what of a key travels in it and not in `fields`: of `subject`, `audience` and `scope`."""
+        ...
+
     async def present(self, attempt: Attempt) -> RequestParts:
         """Return what is presented in this one request, as form fields or headers beside those of `fields`.
 
@@ -69,10 +74,15 @@ class ClientCredentials:
     def fields(self, key: TokenKey, scope: frozenset[str]) -> dict[str, str]:
         """Return `scope`, sorted, and `audience` or `resource`, each where there is one."""
         fields = {"scope": " ".join(sorted(scope))} if scope else {}
-        audience = key.audience
-        if audience is not None and audience.type in (None, "resource"):
-            fields[audience.type or "audience"] = audience.value
-        return fields
+        return fields | audience_fields(key)
+
+
+def audience_fields(key: TokenKey) -> dict[str, str]:
+    """Return a key's audience as `audience`, one of type `resource` as `resource` (RFC 8707); other types are left."""
+    audience = key.audience
+    if audience is None or audience.type not in (None, "resource"):
+        return {}
+    return {audience.type or "audience": audience.value}
 
 
 def _is_callable(instance: object, attribute: Any, value: Any) -> None:
@@ -124,7 +134,8 @@ def check_key(client: OAuthClient, key: TokenKey) -> None:
     """Raise ConfigurationError for what a key names and a request for it would not carry.
 
     Nothing is dropped in silence: the form is made with and without each of subject, audience and scope; what makes no
-    difference cannot be used. Raises ConfigurationError also where the key cannot be served at all.
+    difference, and is not in what the grant presents, cannot be used. Raises ConfigurationError also where the key
+    cannot be served at all.
     """
     if isinstance(client.grant, Fetch):
         return
@@ -135,8 +146,9 @@ def check_key(client: OAuthClient, key: TokenKey) -> None:
         "audience": evolve(key, audience=None),
         "scope": evolve(key, scope=NO_SCOPE),
     }
+    presented = client.grant.carries if isinstance(client.grant, Presenting) else NO_SCOPE
     for name, bare in without.items():
-        if bare != key and _fields_or_none(client, bare) == carried:
+        if name not in presented and bare != key and _fields_or_none(client, bare) == carried:
             raise ConfigurationError(
                 f"the {name} would be dropped: {client.grant.grant_type} of client {key.client!r} cannot carry it; "
                 "leave it out, or give the client a dialect whose form says where it goes"

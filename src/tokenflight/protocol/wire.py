@@ -53,16 +53,23 @@ async def build(attempt: Attempt) -> TokenRequest:
     client = attempt.client
     if client.token_endpoint is None:
         raise ConfigurationError(f"{client.grant.grant_type} sends no token request: call what it wraps")
-    fields: Mapping[str, str] = token_fields(client, attempt.key)
-    headers: Mapping[str, str] = {
-        "accept": "application/json",
-        "accept-encoding": "identity",
-        "content-type": FORM,
-        "user-agent": _user_agent(),
-    }
-    for parts in await _secret_parts(attempt):
+    return form_request(client.token_endpoint, token_fields(client, attempt.key), await _secret_parts(attempt))
+
+
+def form_request(url: str, fields: Mapping[str, str], added: Iterable[RequestParts]) -> TokenRequest:
+    """Make a request of a form's *fields* and of what is *added*, such as what authenticates the client.
+
+    Raises ConfigurationError where a field or header would be replaced, and for a field without UTF-8 form.
+    """
+    headers: Mapping[str, str] = {**plain_headers(), "content-type": FORM}
+    for parts in added:
         fields, headers = _joined(fields, parts.fields), _joined(headers, lower_names(parts.headers))
-    return TokenRequest(url=client.token_endpoint, headers=headers, body=_encoded(fields))
+    return TokenRequest(url=url, headers=headers, body=_encoded(fields))
+
+
+def plain_headers() -> dict[str, str]:
+    """Return what every request says of itself: who asks, and that JSON is wanted as it is."""
+    return {"accept": "application/json", "accept-encoding": "identity", "user-agent": _user_agent()}
 
 
 async def _secret_parts(attempt: Attempt) -> list[RequestParts]:

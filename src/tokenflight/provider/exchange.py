@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from attrs import define
+from attrs import define, frozen
 
 from tokenflight.engine.flight import Minted
 from tokenflight.engine.launching import as_it_is
 from tokenflight.errors import ConfigurationError, TokenFlightError
 from tokenflight.model.failure import Failure
 from tokenflight.model.policy import RefreshPolicy
+from tokenflight.model.secret import Secret
 from tokenflight.model.token import Token
 from tokenflight.protocol.client import OAuthClient
 from tokenflight.protocol.client_authentication import Attempt
@@ -20,6 +21,15 @@ from tokenflight.provider.connection import Connection
 from tokenflight.provider.credentials import CredentialError, Reader, in_a_thread
 from tokenflight.provider.trip import Trip
 from tokenflight.transport.endpoint import send
+
+
+@frozen(kw_only=True)
+class Told:
+    """What an endpoint told, and when it was asked: `sent_at` on the age clock, `wall` in Unix time."""
+
+    issued: Issued
+    sent_at: float
+    wall: float
 
 
 @define(eq=False, kw_only=True)
@@ -33,8 +43,13 @@ class WireExchange:
 
     async def __call__(self, trip: Trip, deadline: float) -> Minted | Failure:
         """Return a token that is a gain, or why there is none, by *deadline* on the age clock."""
+        told = await self.ask(trip, deadline)
+        return told if isinstance(told, Failure) else self.take(trip, told)
+
+    async def ask(self, trip: Trip, deadline: float, *, refresh_token: Secret | None = None) -> Told | Failure:
+        """Make the request, which spends *refresh_token* where there is one, and tell the endpoint's health of it."""
         clock, reader = trip.engine.state.clock, Reader(self.client)
-        request = await self._prepare(trip, reader, deadline)
+        request = await self._prepare(trip, reader, deadline, refresh_token)
         if isinstance(request, Failure):
             return request
         trip.flight.fingerprint = reader.fingerprint
@@ -50,17 +65,28 @@ class WireExchange:
         else:
             known = [*reader.seen, *trip.held()]
             issued = parse(answer, client=self.client, key=trip.flight.key, wall=clock.wall(), redact=known)
-        if isinstance(issued, Failure):
-            trip.engine.answers.hear(trip.lane, trip.flight.key, issued)
-            return issued
-        trip.engine.answers.hear(trip.lane, trip.flight.key, None)
-        return weighed(trip, self._minted(trip, issued, sent_at=sent_at, wall=wall))
+        failure = issued if isinstance(issued, Failure) else None
+        trip.engine.answers.hear(trip.lane, trip.flight.key, failure)
+        return issued if isinstance(issued, Failure) else Told(issued=issued, sent_at=sent_at, wall=wall)
 
-    async def _prepare(self, trip: Trip, reader: Reader, deadline: float) -> TokenRequest | Failure:
+    def take(self, trip: Trip, told: Told) -> Minted | Failure:
+        """Make a token of what was told, where it is a gain."""
+        return weighed(trip, self._minted(trip, told))
+
+    async def _prepare(
+        self, trip: Trip, reader: Reader, deadline: float, refresh_token: Secret | None
+    ) -> TokenRequest | Failure:
         clock = trip.engine.state.clock
         attempt = Attempt(
-            key=trip.flight.key, client=self.client, wall=clock.wall(), read=reader.read, work=in_a_thread
+            key=trip.flight.key,
+            client=self.client,
+            wall=clock.wall(),
+            read=reader.read,
+            work=in_a_thread,
+            refresh_token=refresh_token,
         )
+        if refresh_token is not None:
+            reader.seen.append(refresh_token)
         with clock.timeout_at(deadline):
             try:
                 return await build(attempt)
@@ -73,7 +99,8 @@ class WireExchange:
                 return Failure(reason="credential", detail=f"{method} raised {type(error).__name__}")
         return Failure(reason="credential", detail="reading the client's credentials took too long")
 
-    def _minted(self, trip: Trip, issued: Issued, *, sent_at: float, wall: float) -> Minted:
+    def _minted(self, trip: Trip, told: Told) -> Minted:
+        issued = told.issued
         token = Token(
             issued.access_token,
             token_type=issued.token_type,
@@ -81,11 +108,11 @@ class WireExchange:
             scope=issued.scope,
             refresh_token=issued.refresh_token,
             extra=issued.extra,
-            issued_at=datetime.fromtimestamp(wall, UTC),
+            issued_at=datetime.fromtimestamp(told.wall, UTC),
         )
         return Minted(
             token=token,
-            sent_at=sent_at,
+            sent_at=told.sent_at,
             lifetime=issued.expires_in,
             refresh=self.client.refresh or self.refresh,
             refresh_in=issued.refresh_in,

@@ -19,7 +19,7 @@ from tokenflight.provider.connection import Connection
 from tokenflight.provider.exchange import FetchExchange, WireExchange, misconfigured
 from tokenflight.provider.records import Records
 from tokenflight.provider.trip import Trip
-from tokenflight.stores.contract import Record
+from tokenflight.stores.contract import TokenRecord
 
 
 class Mint:
@@ -76,7 +76,7 @@ class Mint:
         )
         return Trip(engine=self._engine, flight=flight, lane=lane, exchange=wire)
 
-    def _taken(self, record: Record, client: OAuthClient, flight: Flight) -> Minted | None:
+    def _taken(self, record: TokenRecord, client: OAuthClient, flight: Flight) -> Minted | None:
         """Return what a store holds for the key where that is a gain."""
         minted = self._records.minted(record, client, self._refresh)
         return minted if self._engine.landing.weigh(flight, minted) is None else None

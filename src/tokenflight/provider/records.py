@@ -15,7 +15,7 @@ from tokenflight.model.policy import RefreshPolicy
 from tokenflight.model.subject_token import SubjectToken
 from tokenflight.protocol.client import OAuthClient
 from tokenflight.protocol.grants import Fetch, effective_scope
-from tokenflight.stores.contract import Record, Store, record_name
+from tokenflight.stores.contract import Store, TokenRecord, record_name
 
 TIMEOUT: Final = 1.0
 
@@ -33,20 +33,20 @@ class Records:
         self._store = store
         self._clock = clock
 
-    async def load(self, client: OAuthClient, key: TokenKey, emit: Emit) -> Record | None:
+    async def load(self, client: OAuthClient, key: TokenKey, emit: Emit) -> TokenRecord | None:
         """Return the record of a key, where there is one that is really its own."""
         if self._store is None or not _nameable(client, key):
             return None
         record = await self._bounded("load", key, self._store.load(_name(client, key)), emit)
-        return record if record is not None and record.key == _stored_key(client, key) else None
+        return record if isinstance(record, TokenRecord) and record.key == _stored_key(client, key) else None
 
     async def save(
-        self, client: OAuthClient, key: TokenKey, minted: Minted, emit: Emit, *, after: Record | None
+        self, client: OAuthClient, key: TokenKey, minted: Minted, emit: Emit, *, after: TokenRecord | None
     ) -> None:
         """Keep a new token in place of the record that was found before; a newer one that came meanwhile stays."""
         if self._store is None or not _nameable(client, key):
             return
-        record = Record(
+        record = TokenRecord(
             generation=1 if after is None else after.generation + 1,
             key=_stored_key(client, key),
             token=minted.token,
@@ -62,7 +62,7 @@ class Records:
         if self._store is not None and _nameable(client, key):
             await self._bounded("discard", key, self._store.discard(_name(client, key)), emit)
 
-    def minted(self, record: Record, client: OAuthClient, refresh: RefreshPolicy) -> Minted:
+    def minted(self, record: TokenRecord, client: OAuthClient, refresh: RefreshPolicy) -> Minted:
         """Return a record's token as a flight would bring it, its age counted by the wall clock and never below 0."""
         age = max(0.0, self._clock.wall() - record.sent_at)
         return Minted(

@@ -12,8 +12,9 @@ from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 from attrs import field, frozen
 
 from tokenflight.errors import ConfigurationError
-from tokenflight.model.key import TokenKey
+from tokenflight.model.key import Subject, TokenKey
 from tokenflight.model.policy import MIN_LIFETIME
+from tokenflight.model.secret import Secret
 from tokenflight.model.token import Token
 
 SCHEMA: Final = 1
@@ -30,7 +31,8 @@ def _counted(instance: object, attribute: object, value: Any) -> None:
 
 def _epoch(instance: object, attribute: object, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ConfigurationError("a record's sent_at is Unix time in seconds: take it from the clock's wall()")
+        name = getattr(attribute, "name", "value")
+        raise ConfigurationError(f"a record's {name} is Unix time in seconds: take it from the clock's wall()")
 
 
 def _seconds(instance: object, attribute: object, value: Any) -> None:
@@ -55,7 +57,7 @@ def _alone(token: Token) -> Token:
 
 
 @frozen(kw_only=True)
-class Record:
+class TokenRecord:
     """A token with what it takes to go on with it in another provider, process or year.
 
     Times are wall times, for the age clock of one process means nothing in another. The moment of renewal is not part
@@ -85,6 +87,36 @@ class Record:
         return None if self.lifetime is None else self.sent_at + max(self.lifetime, MIN_LIFETIME)
 
 
+@frozen(kw_only=True)
+class SessionRecord:
+    """What a session lives on: the refresh token, and whose it is.
+
+    It is named by server, client_id and subject alone, so that a new secret, scope or authentication method logs nobody
+    out. Nothing but `discard` may remove it: only a person could bring it back.
+
+    Attributes:
+        schema: how the record is written; a newer one than `SCHEMA` is left alone.
+        generation: 1 for the first refresh token under a name, one more with each that replaces it.
+        server: the issuer, or the token endpoint of a client without one.
+        client_id: whose session it is there.
+        subject: the person's name in this program.
+        refresh_token: the newest.
+        saved_at: when it came, in Unix time.
+    """
+
+    schema: int = field(default=SCHEMA, validator=_counted)
+    generation: int = field(default=1, validator=_counted)
+    server: str
+    client_id: str
+    subject: Subject
+    refresh_token: Secret
+    saved_at: float = field(validator=_epoch)
+
+
+Record: TypeAlias = TokenRecord | SessionRecord
+"""What a store keeps: tokens, and what sessions live on."""
+
+
 @runtime_checkable
 class Store(Protocol):
     """Keep records under names.
@@ -101,7 +133,7 @@ class Store(Protocol):
         """Return the newest record under *name*, or None.
 
         None also for a record that this version cannot read: one of a newer schema, a torn or a foreign one. An
-        expired record may be returned; who asked judges it.
+        expired record may be returned; who asked judges it. A session's record is returned until it is discarded.
         """
         ...
 

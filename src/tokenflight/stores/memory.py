@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import define, field
 
 from tokenflight.errors import ConfigurationError
-from tokenflight.stores.contract import SCHEMA, Record
+from tokenflight.stores.contract import SCHEMA, Record, SessionRecord, TokenRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,14 +26,15 @@ def _capacity(instance: object, attribute: object, value: object) -> None:
 
 @define(eq=False, repr=False)
 class MemoryStore:
-    """Keep up to *max_records* records in memory; beyond that, those that end first make room, then the oldest.
+    """Keep up to *max_records* tokens in memory; beyond that, those that end first make room, then the oldest.
 
-    It belongs to no event loop and outlives them: providers in loops one after another, or in threads at once, may
-    share it. Nothing in it waits.
+    Sessions make no room and count for none: only a person could bring one back. The store belongs to no event loop and
+    outlives them: providers in loops one after another, or in threads at once, may share it. Nothing in it waits.
     """
 
     max_records: int = field(default=100_000, validator=_capacity)
     _records: dict[str, Record] = field(factory=dict, init=False)
+    _sessions: int = field(default=0, init=False)
     _by_end: list[tuple[float, int, str, Record]] = field(factory=list, init=False)
     _order: Iterator[int] = field(factory=count, init=False)
     _lock: Lock = field(factory=Lock, init=False)
@@ -50,7 +51,7 @@ class MemoryStore:
             if held is None:
                 if expected is not None:
                     return False
-                self._make_room()
+                self._make_room(record)
             elif held.generation != expected or held.schema > SCHEMA:
                 return False
             self._keep(name, record)
@@ -62,16 +63,21 @@ class MemoryStore:
             held = self._records.get(name)
             if held is not None and held.schema <= SCHEMA:
                 del self._records[name]
+                self._sessions -= isinstance(held, SessionRecord)
                 self._tidy()
 
     def _keep(self, name: str, record: Record) -> None:
-        end = math.inf if record.expires_at is None else record.expires_at
+        was = self._records.get(name)
+        self._sessions += isinstance(record, SessionRecord) - isinstance(was, SessionRecord)
         self._records[name] = record
+        if isinstance(record, SessionRecord):
+            return
+        end = math.inf if record.expires_at is None else record.expires_at
         heappush(self._by_end, (end, next(self._order), name, record))
         self._tidy()
 
-    def _make_room(self) -> None:
-        while len(self._records) >= self.max_records:
+    def _make_room(self, newcomer: Record) -> None:
+        while isinstance(newcomer, TokenRecord) and len(self._records) - self._sessions >= self.max_records:
             _, _, name, record = heappop(self._by_end)
             if self._records.get(name) is record:
                 del self._records[name]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import httpx
+from attrs import frozen
 
 from tokenflight.errors import EndpointUnreachableError, MalformedResponseError, TokenEndpointError, TokenRequestError
 from tokenflight.model.failure import Failure
@@ -17,7 +18,7 @@ _MAX_TEXT: Final = 160
 
 _UNSENDABLE: Final = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeError)
 
-# The first kind that fits counts; what stands behind a reason is shown to people, after "the token endpoint <origin>".
+# The first kind that fits counts; what stands behind a reason is shown to people, after what was asked.
 _KINDS: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (httpx.PoolTimeout, "pool", "was not asked: no connection of the http client became free in time"),
     (httpx.TimeoutException, "timeout", "did not answer in time"),
@@ -38,42 +39,50 @@ _HINTS: Final = {
 }
 
 
-def failure_of(error: Exception, origin: str, *, answering: bool = False) -> Failure:
-    """Say what *error* means for a request to *origin*; *answering* tells that an answer had begun.
+@frozen
+class Asked:
+    """What was asked, for sentences about it: its name with its origin, and the setting that says where it is."""
+
+    name: str
+    setting: str
+
+
+def failure_of(error: Exception, asked: Asked, *, answering: bool = False) -> Failure:
+    """Say what *error* means for a request; *answering* tells that an answer had begun.
 
     Of exceptions only types count, and of TLS what the verification said; an unknown type is the transport's.
     """
     if isinstance(error, _UNSENDABLE):
-        return _unsendable(origin)
+        return _unsendable(asked)
     if isinstance(error, httpx.RemoteProtocolError) and "location header" in str(error):
-        return redirected(origin, None)  # httpx reads a Location even where it does not follow it
+        return redirected(asked, None)  # httpx reads a Location even where it does not follow it
     reason, text = _meaning(error, answering)
     return Failure(
         error=MalformedResponseError if reason in {"protocol", "encoded"} else EndpointUnreachableError,
         reason=reason,
-        detail=f"the token endpoint {origin} {text}",
+        detail=f"{asked.name} {text}",
         counts=reason != "pool",
         hint=_HINTS.get(reason),
     )
 
 
-def redirected(origin: str, status: int | None) -> Failure:
+def redirected(asked: Asked, status: int | None) -> Failure:
     """Return the failure of an endpoint that points elsewhere; it is not shown where to."""
     return Failure(
         error=TokenEndpointError,
         reason="redirected",
-        detail=f"the token endpoint {origin} redirects ({status or 'to no URL'}), which is never followed",
+        detail=f"{asked.name} redirects ({status or 'to no URL'}), which is never followed",
         transient=False,
         status=status,
-        hint="check token_endpoint: set it to the address that the server means",
+        hint=f"check {asked.setting}: set it to the address that the server means",
     )
 
 
-def _unsendable(origin: str) -> Failure:
+def _unsendable(asked: Asked) -> Failure:
     return Failure(
         error=TokenRequestError,
         reason="request",
-        detail=f"the request to the token endpoint {origin} cannot be put on the wire",
+        detail=f"the request to {asked.name} cannot be put on the wire",
         transient=False,
         hint="check client_id, secret and parameters for characters that HTTP cannot carry",
     )
