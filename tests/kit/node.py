@@ -34,6 +34,7 @@ def install(folder: Path) -> None:
         if stamp.exists() and stamp.read_text("ascii") == wanted:
             return
         _npm_ci(folder)
+        stamp.parent.mkdir(exist_ok=True)  # npm makes none where there is nothing to install
         stamp.write_text(wanted, "ascii")
 
 

@@ -55,18 +55,12 @@ def test_an_odd_id_that_is_not_encoded_is_refused(oidc: OidcProvider) -> None:
 def test_post_takes_its_secret_in_the_form_and_no_other_secret(oidc: OidcProvider) -> None:
     client = oidc.clients["post"]
     assert post(oidc.token_endpoint, machine(client_id="post", client_secret=client.secret or "")).status_code == 200
-    assert refusal(post(oidc.token_endpoint, machine(client_id="post", client_secret="other"))) == (
-        401,
-        "invalid_client",
-    )
+    assert refusal(post(oidc.token_endpoint, machine(client_id="post", client_secret="other"))) == REFUSED
 
 
 def test_basic_and_post_are_told_apart(oidc: OidcProvider) -> None:
     secret = oidc.clients["basic"].secret or ""
-    assert refusal(post(oidc.token_endpoint, machine(client_id="basic", client_secret=secret))) == (
-        401,
-        "invalid_client",
-    )
+    assert refusal(post(oidc.token_endpoint, machine(client_id="basic", client_secret=secret))) == REFUSED
     assert refusal(post(oidc.token_endpoint, machine(), client=oidc.clients["post"])) == REFUSED
 
 
