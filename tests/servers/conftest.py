@@ -26,12 +26,13 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 def oidc_provider(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OidcProvider]:
     """Start oidc-provider; where Node or its packages are missing, what needs it is skipped, and fails with CI=true."""
     try:
+        binary = node.node()
         node.install(HERE)
     except MissingError as missing:
         pytest.skip(str(missing))
     registered = registry(certificates)
     log = tmp_path_factory.mktemp("oidc-provider") / "log"
-    with running([node.node(), HERE / "server.mjs"], registered.settings, log=log) as told:
+    with running([binary, HERE / "server.mjs"], registered.settings, log=log) as told:
         yield served(told, registered, certificates)
 
 
