@@ -12,7 +12,8 @@ const LONGEST = 3600;
 
 export function registerGrants(provider, settings) {
   const grants = new Grants(provider, settings);
-  provider.registerGrantType(JWT_BEARER, (ctx) => grants.jwtBearer(ctx), ['assertion', 'scope', 'resource'], ['resource']);
+  const bearing = ['assertion', 'scope', 'resource'];
+  provider.registerGrantType(JWT_BEARER, (ctx) => grants.jwtBearer(ctx), bearing, ['resource']);
   provider.registerGrantType(TOKEN_EXCHANGE, (ctx) => grants.tokenExchange(ctx), [
     'subject_token', 'subject_token_type', 'actor_token', 'actor_token_type',
     'requested_token_type', 'audience', 'resource', 'scope',
@@ -113,6 +114,6 @@ class Grants {
 }
 
 function only(servers) {
-  if (servers.length > 1) throw new errors.InvalidTarget('only a single resource indicator is supported for this grant type');
+  if (servers.length > 1) throw new errors.InvalidTarget('only a single resource indicator is supported');
   return servers[0];
 }

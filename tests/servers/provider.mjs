@@ -1,6 +1,6 @@
-// The provider and its clients. Settings: `clients` (RFC 7591 metadata), `jwks` (the server's private keys), `issuers`
-// (issuer → public JWKS of whom assertions are taken from), `own` (the server's public keys), `claims` (put into every access token), `tls` (key and
-// certificate of the https side, and `ca` of whom client certificates are trusted from).
+// The provider and its clients. Settings: `clients` (RFC 7591 metadata), `jwks` (the server's private keys), `own` (its
+// public ones), `issuers` (issuer → public JWKS of whom assertions are taken from), `claims` (put into every access
+// token), `tls` (key and certificate of the https side, and `ca`, whose client certificates are trusted).
 
 import { Provider, errors } from 'oidc-provider';
 

@@ -26,7 +26,9 @@ let faults = [];
 
 const plain = http.createServer({ keepAliveTimeout: 60_000 });
 // Whoever comes is let in: which certificates will do is the provider's to say.
-const secure = https.createServer({ ...settings.tls, requestCert: true, rejectUnauthorized: false, keepAliveTimeout: 60_000 });
+const secure = https.createServer({
+  ...settings.tls, requestCert: true, rejectUnauthorized: false, keepAliveTimeout: 60_000,
+});
 const [issuer, mtls] = await Promise.all([listen(plain, 'http'), listen(secure, 'https')]);
 const provider = makeProvider(issuer, mtls, settings);
 const act = provider.callback();
@@ -85,7 +87,8 @@ async function exchange(request, response, path) {
   const fault = nextFault(path, client);
   if (fault && !fault.acted) await sleep(fault.delay * 1000);
   if (request.socket.destroyed) return;
-  const answer = fault && !fault.acted && (fault.drop || fault.status) ? null : await provided(request, response, body, entry);
+  const inPlace = fault && !fault.acted && (fault.drop || fault.status);
+  const answer = inPlace ? null : await provided(request, response, body, entry);
   if (fault?.acted) await sleep(fault.delay * 1000);
   if (fault?.drop) request.socket.destroy();
   else if (fault?.status) {
@@ -102,13 +105,18 @@ async function read(request) {
 
 function named(request, form) {
   const [scheme, value] = (request.headers.authorization ?? '').split(' ');
-  if (scheme.toLowerCase() !== 'basic') return form.client_id ?? null;
-  const name = Buffer.from(value ?? '', 'base64').toString().split(':')[0];
   try {
-    return decodeURIComponent(name.replaceAll('+', ' '));
+    if (scheme.toLowerCase() === 'basic') {
+      return decodeURIComponent(decoded(value).split(':')[0].replaceAll('+', ' '));
+    }
+    return form.client_id ?? JSON.parse(decoded(form.client_assertion?.split('.')[1])).sub ?? null;
   } catch {
     return null;
   }
+}
+
+function decoded(base64) {
+  return Buffer.from(base64 ?? '', 'base64').toString();
 }
 
 function nextFault(path, client) {

@@ -92,6 +92,7 @@ def test_an_assertion_of_a_client_is_taken_once(oidc: OidcProvider, name: str, a
 
     assert by_assertion(oidc, assertion).status_code == 200
     assert refusal(by_assertion(oidc, assertion)) == REFUSED
+    assert [entry.client for entry in oidc.journal()] == [name, name]
 
 
 @pytest.mark.parametrize("name", ["secret-jwt", "key-es"])
