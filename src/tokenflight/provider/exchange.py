@@ -19,7 +19,7 @@ from tokenflight.protocol.grants import Fetch
 from tokenflight.protocol.wire import Issued, TokenRequest, build, parse
 from tokenflight.provider.connection import Connection
 from tokenflight.provider.credentials import CredentialError, Reader, in_a_thread
-from tokenflight.provider.trip import Trip
+from tokenflight.provider.trip import Exchange, Trip
 from tokenflight.transport.endpoint import send
 
 
@@ -33,7 +33,7 @@ class Told:
 
 
 @define(eq=False, kw_only=True)
-class WireExchange:
+class WireExchange(Exchange):
     """Asks the client's token endpoint."""
 
     client: OAuthClient
@@ -124,7 +124,7 @@ class WireExchange:
 
 
 @define(eq=False, kw_only=True)
-class FetchExchange:
+class FetchExchange(Exchange):
     """Asks a function of the user's."""
 
     client: OAuthClient
