@@ -121,4 +121,4 @@ class Mint:
         entry = self._engine.state.entries.find(flight.key)
         if entry is None or entry.left(self._engine.state.clock.now()) <= 0:
             return True
-        return self._engine.landing.life(stored).due_at > self._engine.state.clock.now()
+        return self._engine.landing.life(flight.key, stored).due_at > self._engine.state.clock.now()
