@@ -16,11 +16,13 @@ from tokenflight.model.status import KeyStatus
 from tokenflight.protocol.client import OAuthClient
 from tokenflight.provider.clients import Clients, ClientsArgument
 from tokenflight.provider.discovery import Discovery
+from tokenflight.provider.keysets import KeySets
 from tokenflight.provider.lineages import Lineages
 from tokenflight.provider.mint import Mint
 from tokenflight.provider.records import Records
 from tokenflight.provider.reports import key_status
 from tokenflight.provider.shelf import Shelf
+from tokenflight.provider.validation import Validation
 from tokenflight.stores.contract import Store
 
 if TYPE_CHECKING:
@@ -50,9 +52,12 @@ class Holdings:
         self.records = Records(shelf, clock=clock)
         self.lineages = Lineages(shelf, self.engine.state)
         self.discovery = Discovery(state=self.engine.state, connection=connection)
+        self.key_sets = KeySets(state=self.engine.state, connection=connection)
+        self.validation = Validation(state=self.engine.state, discovery=self.discovery, key_sets=self.key_sets)
         self.mint = Mint(
             clients=self.clients,
             discovery=self.discovery,
+            validation=self.validation,
             records=self.records,
             lineages=self.lineages,
             engine=self.engine,
@@ -64,6 +69,7 @@ class Holdings:
         """Forget what tasks were doing that are gone."""
         self.clients.reset()
         self.discovery.reset()
+        self.key_sets.reset()
         self.lineages.reset()
 
     async def close(self) -> None:
