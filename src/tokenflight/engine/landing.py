@@ -160,7 +160,7 @@ class Landing:
         self._hold(self._state.entry(key), Flight(key=key, trigger="login", launched_at=now), minted)
 
     def _pass_on(self, entry: Entry, flight: Flight, minted: Minted, now: float) -> None:
-        """Make due what rests on a key whose token moved on, and the key itself where what it rests on did meanwhile."""
+        """Make due what rests on a key that moved on, and the key itself where what it rests on did so meanwhile."""
         state = self._state
         state.dependants.note(entry.key, [key for key, _ in minted.rests_on])
         for key in state.dependants.of(entry.key):

@@ -43,7 +43,7 @@ class Planning:
             self._state.close(entry)
 
     def overtake(self, entry: Entry, now: float, width: float) -> None:
-        """Make a key due whose token rests on one that moved on; one that is renewed ahead is within *width* seconds."""
+        """Make a key due that rests on one that moved on; if it is renewed ahead, then within *width* seconds."""
         if entry.life is None or entry.left(now) <= 0:
             return
         self._state.dependants.overtake(entry.key)

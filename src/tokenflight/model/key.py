@@ -111,7 +111,7 @@ class TokenKey:
 
     @property
     def fleeting(self) -> bool:
-        """Tell whether it can be asked for only as long as one token lives: it is not renewed ahead, and soon let go."""
+        """Tell whether one token alone can buy it: it is not renewed ahead, and soon let go."""
         return isinstance(self.subject, SubjectToken) and self.subject.fleeting
 
     def __repr__(self) -> str:
