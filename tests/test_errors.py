@@ -74,7 +74,10 @@ def full() -> list[TokenFlightError]:
         ProviderClosedError("m"),
         StoreError("m"),
         WarmUpError("m", failed=()),
-        *[kind("m", **request) for kind in (TokenRequestError, EndpointUnreachableError, MalformedResponseError, TokenValidationError)],  # type: ignore[arg-type]
+        *[
+            kind("m", **request)
+            for kind in (TokenRequestError, EndpointUnreachableError, MalformedResponseError, TokenValidationError)
+        ],  # type: ignore[arg-type]
         SessionLostError("m", ambiguous=True, **request),
         *[
             kind("m", **request, **endpoint)  # type: ignore[arg-type]

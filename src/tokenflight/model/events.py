@@ -8,10 +8,10 @@ from attrs import asdict, astuple, frozen
 
 from tokenflight.model.key import TokenKey
 
-Trigger: TypeAlias = Literal["call", "due", "schedule", "pinned", "min_ttl", "rejection", "probe", "look"]
+Trigger: TypeAlias = Literal["call", "due", "schedule", "pinned", "min_ttl", "rejection", "probe", "look", "login"]
 """Why a flight was launched: a `call` without a usable token, a call that found it `due`, the `schedule`, a `pinned`
-key without a token, a `min_ttl`, a `rejection`, the `probe` of an endpoint that is down, or a `look` at whether the
-credentials of a key that is held back have changed."""
+key without a token, a `min_ttl`, a `rejection`, the `probe` of an endpoint that is down, a `look` at whether the
+credentials of a key that is held back have changed, or a `login` that was redeemed."""
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -127,6 +127,16 @@ class AnswerOdd(KeyEvent):
 
 
 @frozen(kw_only=True, eq=False, repr=False)
+class SessionLost(KeyEvent):
+    """A session's refresh token is gone; a person has to log in again.
+
+    `ambiguous` tells that a reply was lost that may have held its successor.
+    """
+
+    ambiguous: bool
+
+
+@frozen(kw_only=True, eq=False, repr=False)
 class StoreFailed(KeyEvent):
     """A store operation failed; the call went on without it."""
 
@@ -157,6 +167,17 @@ class EndpointThrottled(Event):
     endpoint: str
     client: str
     held: float
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class ClockSkewLearned(Event):
+    """An endpoint refused what was signed for its date; from now on that is dated by the endpoint's clock.
+
+    `offset` is how many seconds that clock is ahead of this machine's; below 0, behind.
+    """
+
+    endpoint: str
+    offset: float
 
 
 @frozen(kw_only=True, eq=False, repr=False)

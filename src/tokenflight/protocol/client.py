@@ -19,6 +19,7 @@ from tokenflight.model.policy import RefreshPolicy
 from tokenflight.protocol.access_token import AccessTokenValidation
 from tokenflight.protocol.client_authentication import (
     ClientAuthentication,
+    Demanding,
     PublicClient,
     as_authentication,
     has_surrogate,
@@ -173,6 +174,9 @@ class OAuthClient:
             )
         self._check_urls()
         self._check_validation()
+        for part in (self.authentication, self.grant):
+            if isinstance(part, Demanding):
+                part.check_client(self)
 
     @property
     def identity(self) -> tuple[str | None, str | None, str]:
