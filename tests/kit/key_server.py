@@ -18,12 +18,14 @@ JWKS = "https://auth.test/jwks"
 class KeyServer(httpx.AsyncBaseTransport):
     """Answers every GET with the keys of *server*, or with what *says* is, after *latency*; notes when it was asked.
 
-    *says* is a status, bytes of a body, a document, or an exception. Other methods go to *beside*.
+    *says* is a status, bytes of a body, a document, or an exception. Other methods go to *beside*; `documents`
+    are those at URLs of their own.
     """
 
     clock: Clock
     server: Server = field(factory=Server)
     beside: httpx.AsyncBaseTransport | None = None
+    documents: dict[str, Any] = field(factory=dict)
     latency: float = 0.0
     says: Any = None
     asked: list[float] = field(factory=list)
@@ -39,7 +41,8 @@ class KeyServer(httpx.AsyncBaseTransport):
         self.headers.append(request.headers)
         if self.latency:
             await self.clock.sleep_until(self.clock.now() + self.latency)
-        says = self.server.document() if self.says is None else self.says
+        says = self.documents.get(str(request.url), self.says)
+        says = self.server.document() if says is None else says
         if isinstance(says, BaseException):
             raise says
         if isinstance(says, int):
