@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import pytest
+from joserfc.jws import JWSRegistry
 from tests.kit.jwts import KINDS, b64, key_for, packed, public, sign
 
 from tokenflight.errors import ConfigurationError
@@ -333,3 +334,11 @@ def test_without_joserfc_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch
 def test_a_jwt_taken_apart_shows_nothing() -> None:
     assert repr(read_compact(GOOD)) == "Compact(***)"
     assert isinstance(read_compact(GOOD), Compact)
+
+
+def test_whatever_the_library_below_raises_is_no_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: Any) -> bool:
+        raise RuntimeError(SIGNATURE)
+
+    monkeypatch.setattr(JWSRegistry.algorithms["RS256"], "verify", broken)
+    assert refusal(GOOD).reason == "signature"
