@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
 
 from attrs import define, frozen
 
 from tokenflight.engine.flight import Minted
 from tokenflight.engine.launching import as_it_is
 from tokenflight.errors import ConfigurationError, TokenFlightError
+from tokenflight.model.clock import Clock
 from tokenflight.model.failure import Failure
 from tokenflight.model.policy import RefreshPolicy
 from tokenflight.model.secret import Secret
@@ -21,6 +25,8 @@ from tokenflight.provider.connection import Connection
 from tokenflight.provider.credentials import CredentialError, Reader, in_a_thread
 from tokenflight.provider.trip import Trip
 from tokenflight.transport.endpoint import send
+
+T = TypeVar("T")
 
 
 @frozen(kw_only=True)
@@ -87,17 +93,7 @@ class WireExchange:
         )
         if refresh_token is not None:
             reader.seen.append(refresh_token)
-        with clock.timeout_at(deadline):
-            try:
-                return await build(attempt)
-            except CredentialError as error:
-                return error.failure
-            except ConfigurationError as error:
-                return misconfigured(str(error))
-            except Exception as error:  # client authentication of the user's own
-                method = type(self.client.authentication).__name__
-                return Failure(reason="credential", detail=f"{method} raised {type(error).__name__}")
-        return Failure(reason="credential", detail="reading the client's credentials took too long")
+        return await prepared(partial(build, attempt), client=self.client, clock=clock, deadline=deadline)
 
     def _minted(self, trip: Trip, told: Told) -> Minted:
         issued = told.issued
@@ -165,6 +161,23 @@ class FetchExchange:
                 return token
             return misconfigured(f"the fetch function gave a {type(token).__name__}: let it return a Token")
         return Failure(reason="timeout", detail="the fetch function took too long")
+
+
+async def prepared(
+    make: Callable[[], Awaitable[T]], *, client: OAuthClient, clock: Clock, deadline: float
+) -> T | Failure:
+    """Return what *make* makes for a request of *client* by *deadline* on the age clock; all it raises is a Failure."""
+    with clock.timeout_at(deadline):
+        try:
+            return await make()
+        except CredentialError as error:
+            return error.failure
+        except ConfigurationError as error:
+            return misconfigured(str(error))
+        except Exception as error:  # client authentication of the user's own
+            method = type(client.authentication).__name__
+            return Failure(reason="credential", detail=f"{method} raised {type(error).__name__}")
+    return Failure(reason="credential", detail="reading the client's credentials took too long")
 
 
 def weighed(trip: Trip, minted: Minted) -> Minted | Failure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tokenflight.engine.engine import Engine
@@ -13,12 +14,15 @@ from tokenflight.model.events import ClientChanged
 from tokenflight.model.key import AnySubject, TokenKey
 from tokenflight.model.policy import RefreshPolicy, RetryPolicy
 from tokenflight.model.status import KeyStatus
+from tokenflight.model.token import Token
 from tokenflight.protocol.client import OAuthClient
 from tokenflight.provider.clients import Clients, ClientsArgument
 from tokenflight.provider.discovery import Discovery
+from tokenflight.provider.errands import Errands
 from tokenflight.provider.mint import Mint
 from tokenflight.provider.records import Records
 from tokenflight.provider.reports import key_status
+from tokenflight.provider.revoking import Revoking, revoked_with
 from tokenflight.stores.contract import Store
 
 if TYPE_CHECKING:
@@ -45,6 +49,10 @@ class Holdings:
         self.records = Records(store, clock=clock)
         self.engine = Engine(clock=clock, retry=retry, max_keys=max_keys, max_flights=max_flights, hooks=hooks)
         self.discovery = Discovery(state=self.engine.state, connection=connection)
+        self._revoking = Revoking(
+            state=self.engine.state, clients=self.clients, discovery=self.discovery, connection=connection
+        )
+        self._revocations: Errands[bool] = Errands(lambda _: False, spawn=self.engine.state.spawn)
         self.mint = Mint(
             clients=self.clients,
             discovery=self.discovery,
@@ -58,6 +66,7 @@ class Holdings:
         """Forget what was asked for in a loop that is gone."""
         self.clients.reset()
         self.discovery.reset()
+        self._revocations.reset()
 
     def status(self, key: TokenKey) -> KeyStatus:
         """Say how one key stands."""
@@ -73,14 +82,39 @@ class Holdings:
 
     async def forget(self, key: TokenKey) -> bool:
         """Let go of one key; return whether a token was held here."""
-        entry = self.engine.state.entries.find(key)
-        held = entry is not None and entry.token is not None
-        if entry is not None:
-            self.engine.forget(entry)
+        held = self._let_go(key)
         client = self.clients.known(key.client)
         if client is not None:
             await self.records.discard(client, key, self.engine.state.hooks.emit)
-        return held
+        return held is not None
+
+    async def revoke(self, key: TokenKey) -> bool:
+        """Let go of one key, at once, and have its tokens revoked; return whether they were.
+
+        It goes on where its caller is cancelled. Raises ProviderClosedError where nothing can be sent; the key is let
+        go of even there.
+        """
+        if not self.engine.state.open:
+            await self.forget(key)
+            self.engine.asking.require_open()
+        return await self._revocations.run(object(), partial(self._revoke, key, self._let_go(key)))
+
+    async def _revoke(self, key: TokenKey, held: Token | None) -> bool:
+        emit, client = self.engine.state.hooks.emit, self.clients.known(key.client)
+        if client is None:
+            return False
+        record = await self.records.load(client, key, emit)
+        await self.records.discard(client, key, emit)
+        return await self._revoking(key, client, revoked_with(held, None if record is None else record.token))
+
+    def _let_go(self, key: TokenKey) -> Token | None:
+        """Drop what is held here of a key, and return it."""
+        entry = self.engine.state.entries.find(key)
+        if entry is None:
+            return None
+        token = entry.token
+        self.engine.forget(entry)
+        return token
 
     async def forget_client(self, name: str, subject: AnySubject | None) -> int:
         """Let go of a client's keys, or of one subject's of them; return how many there were."""
