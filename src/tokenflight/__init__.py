@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tokenflight.errors import (
+    AuthorizationResponseError,
     ConfigurationError,
     EndpointUnreachableError,
     InvalidClientError,
@@ -27,6 +28,7 @@ from tokenflight.model.secret import Secret
 from tokenflight.model.status import EndpointHealth, KeyStatus
 from tokenflight.model.subject_token import ACCESS_TOKEN, SubjectToken, TokenSource
 from tokenflight.model.token import Token
+from tokenflight.protocol.authorization import AuthorizationCode, AuthorizationRequest
 from tokenflight.protocol.client import Dialect, Endpoints, OAuthClient
 from tokenflight.protocol.client_authentication import (
     ClientAuthentication,
@@ -35,6 +37,7 @@ from tokenflight.protocol.client_authentication import (
     PublicClient,
 )
 from tokenflight.protocol.grants import ClientCredentials, Fetch, Grant
+from tokenflight.protocol.refreshing import RefreshToken
 from tokenflight.provider.clients import ClientResolver
 from tokenflight.provider.provider import TokenProvider
 from tokenflight.provider.source import BoundSource
@@ -49,6 +52,9 @@ __all__ = [
     "ACCESS_TOKEN",
     "ANY",
     "Audience",
+    "AuthorizationCode",
+    "AuthorizationRequest",
+    "AuthorizationResponseError",
     "BoundSource",
     "ClientAuthentication",
     "ClientCredentials",
@@ -72,6 +78,7 @@ __all__ = [
     "ProviderClosedError",
     "PublicClient",
     "RefreshPolicy",
+    "RefreshToken",
     "RetryPolicy",
     "Secret",
     "SessionLostError",

@@ -80,7 +80,7 @@ clients: Mapping[str, OAuthClient] = {
 
 
 def form(key: TokenKey, fields: dict[str, str]) -> Mapping[str, str]:
-    return fields if key.subject is None else {**fields, "acct": key.subject.id}
+    return {**fields, "acct": key.subject.id} if isinstance(key.subject, Subject) else fields
 
 
 def parse(status: int, headers: Mapping[str, str], fields: dict[str, Any]) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final, TypeAlias
 
 from tokenflight.engine.entries import Entries, Entry
@@ -62,6 +63,10 @@ class State:
     def __repr__(self) -> str:
         how = "open" if self.open else "closed"
         return f"{how}, held={len(self.entries)}, airborne={len(self.flights)}, planned={len(self.schedule)}"
+
+    def undisturbed(self) -> AbstractContextManager[None]:
+        """Return a context whose block is let finish where the provider is left meanwhile, within the grace."""
+        return nullcontext() if self.root is None else self.root.undisturbed()
 
     def spawn(self, function: Callable[..., Awaitable[None]], *args: object) -> bool:
         """Start a task that no caller owns; return whether something can be started here and now."""

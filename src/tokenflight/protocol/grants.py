@@ -31,7 +31,7 @@ class Grant(Protocol):
         ...
 
     def fields(self, key: TokenKey, scope: frozenset[str]) -> dict[str, str]:
-        """Return the form fields of a request for *key*, `grant_type` left out.
+        """Return the form fields of a request for *key*; `grant_type` only where it is not the grant's own.
 
         *scope* is the effective one: the key's own, else the client's. Called often and in no particular order, it is
         synchronous, reads nothing and spends nothing. No field is a secret: those come from `Presenting.present`. What

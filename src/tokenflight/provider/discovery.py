@@ -11,7 +11,7 @@ from attrs import define, evolve, field
 
 from tokenflight.engine.launching import as_it_is
 from tokenflight.engine.state import State
-from tokenflight.errors import EndpointUnreachableError
+from tokenflight.errors import EndpointUnreachableError, ProviderClosedError
 from tokenflight.model.failure import Failure
 from tokenflight.model.policy import backoff_permanent, backoff_without, server_pause
 from tokenflight.protocol.client import OAuthClient
@@ -193,4 +193,9 @@ def _reticence(failure: Failure) -> int:
 
 
 def _broken_off(issuer: str) -> Failure:
-    return Failure(reason="metadata", detail=f"reading the metadata of {issuer} was broken off")
+    return Failure(
+        error=ProviderClosedError,
+        reason="closed",
+        detail=f"the metadata of {issuer} were not read: the provider is not entered, or was left meanwhile; "
+        "put `async with provider:` around what asks",
+    )

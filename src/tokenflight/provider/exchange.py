@@ -23,7 +23,7 @@ from tokenflight.protocol.grants import Fetch
 from tokenflight.protocol.wire import Issued, TokenRequest, build, parse
 from tokenflight.provider.connection import Connection
 from tokenflight.provider.credentials import CredentialError, Reader, in_a_thread
-from tokenflight.provider.trip import Trip
+from tokenflight.provider.trip import Exchange, Trip
 from tokenflight.transport.endpoint import send
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class Told:
 
 
 @define(eq=False, kw_only=True)
-class WireExchange:
+class WireExchange(Exchange):
     """Asks the client's token endpoint."""
 
     client: OAuthClient
@@ -120,7 +120,7 @@ class WireExchange:
 
 
 @define(eq=False, kw_only=True)
-class FetchExchange:
+class FetchExchange(Exchange):
     """Asks a function of the user's."""
 
     client: OAuthClient
