@@ -21,6 +21,7 @@ from tokenflight.errors import (
     TokenEndpointError,
     TokenFlightError,
     TokenRequestError,
+    TokenValidationError,
     WarmUpError,
 )
 from tokenflight.model.key import Subject, TokenKey
@@ -40,6 +41,7 @@ def test_the_tree_is_as_documented() -> None:
         "EndpointUnreachableError": "TokenRequestError",
         "MalformedResponseError": "TokenRequestError",
         "SessionLostError": "TokenRequestError",
+        "TokenValidationError": "TokenRequestError",
         "TokenEndpointError": "TokenRequestError",
         "InvalidClientError": "TokenEndpointError",
         "InvalidGrantError": "TokenEndpointError",
@@ -72,7 +74,10 @@ def full() -> list[TokenFlightError]:
         ProviderClosedError("m"),
         StoreError("m"),
         WarmUpError("m", failed=()),
-        *[kind("m", **request) for kind in (TokenRequestError, EndpointUnreachableError, MalformedResponseError)],  # type: ignore[arg-type]
+        *[
+            kind("m", **request)
+            for kind in (TokenRequestError, EndpointUnreachableError, MalformedResponseError, TokenValidationError)
+        ],  # type: ignore[arg-type]
         SessionLostError("m", ambiguous=True, **request),
         *[
             kind("m", **request, **endpoint)  # type: ignore[arg-type]

@@ -183,6 +183,17 @@ class EndpointThrottled(Event):
 
 
 @frozen(kw_only=True, eq=False, repr=False)
+class ClockSkewLearned(Event):
+    """An endpoint refused what was signed for its date; from now on that is dated by the endpoint's clock.
+
+    `offset` is how many seconds that clock is ahead of this machine's; below 0, behind.
+    """
+
+    endpoint: str
+    offset: float
+
+
+@frozen(kw_only=True, eq=False, repr=False)
 class ClientHeldBack(Event):
     """A client's credentials were refused; all its keys are held back for `held` seconds."""
 

@@ -132,14 +132,15 @@ def retry_after(headers: Mapping[str, str], wall: float) -> float | None:
     value = headers.get("retry-after", "").strip()
     if _DELAY.fullmatch(value):
         return float(value)
-    until = _http_date(value)
+    until = http_date(value)
     if until is None:
         return None
-    sent = _http_date(headers.get("date", "").strip())
+    sent = http_date(headers.get("date", "").strip())
     return max(0.0, until - (wall if sent is None else sent))
 
 
-def _http_date(value: str) -> float | None:
+def http_date(value: str) -> float | None:
+    """Return an HTTP date as Unix time; None for what is none (RFC 9110, section 5.6.7)."""
     if not value or len(value) > _MAX_DATE_LENGTH:
         return None
     try:

@@ -16,8 +16,10 @@ from tokenflight.model.key import NO_SCOPE, as_scope
 from tokenflight.model.origin import Origins, is_private_to_the_wire, origin_of
 from tokenflight.model.origin import origins as as_origins
 from tokenflight.model.policy import RefreshPolicy
+from tokenflight.protocol.access_token import AccessTokenValidation
 from tokenflight.protocol.client_authentication import (
     ClientAuthentication,
+    Demanding,
     PublicClient,
     as_authentication,
     has_surrogate,
@@ -135,6 +137,7 @@ class OAuthClient:
         dialect: its provider's deviations.
         refresh: its own refresh windows; None takes the provider's.
         default_lifetime: how often, in seconds, a token without `expires_in` is renewed while in use.
+        validation: how each new access token is checked before it is kept; None takes it as it is, opaque.
         allow_insecure: send credentials in plain text over http; says so loudly.
 
     Raises ConfigurationError for whatever cannot work, before anything is sent.
@@ -153,6 +156,7 @@ class OAuthClient:
     refresh: RefreshPolicy | None = field(default=None, validator=_one_of(RefreshPolicy, type(None)))
     default_lifetime: float = field(default=300.0, validator=_lasting)
     allow_insecure: bool = field(default=False, validator=_one_of(bool))
+    validation: AccessTokenValidation | None = field(default=None, validator=_one_of(AccessTokenValidation, type(None)))
 
     def __attrs_post_init__(self) -> None:
         """Check what no field can see alone."""
@@ -169,6 +173,10 @@ class OAuthClient:
                 "give authentication, such as ClientSecretPost(...)"
             )
         self._check_urls()
+        self._check_validation()
+        for part in (self.authentication, self.grant):
+            if isinstance(part, Demanding):
+                part.check_client(self)
 
     @property
     def identity(self) -> tuple[str | None, str | None, str]:
@@ -195,10 +203,25 @@ class OAuthClient:
             "parameters": bool(self.parameters),
             "endpoints": self.endpoints != Endpoints(),
             "dialect": self.dialect != Dialect(),
+            "validation": self.validation is not None,
         }
         for name, is_set in unused.items():
             if is_set:
                 raise ConfigurationError(f"Fetch asks no token endpoint and cannot use {name}: leave it out")
+
+    def _check_validation(self) -> None:
+        if self.validation is None or self.issuer is not None:
+            return
+        if self.validation.issuer is None:
+            raise ConfigurationError(
+                "access tokens are validated, and by whom they must be issued is open: "
+                "give issuer, or AccessTokenValidation(issuer=...)"
+            )
+        if self.endpoints.jwks is None:
+            raise ConfigurationError(
+                "access tokens are validated, and where the server publishes its keys is open: "
+                "give endpoints=Endpoints(jwks=...), or issuer"
+            )
 
     def _check_urls(self) -> None:
         urls = {

@@ -12,20 +12,12 @@ from typing import Final, TypeVar
 import anyio.to_thread
 
 from tokenflight.errors import ConfigurationError
-from tokenflight.model.failure import Failure
+from tokenflight.model.failure import CredentialError, Failure
 from tokenflight.model.secret import Secret, SecretSource
 
 T = TypeVar("T")
 
 _SALT: Final = secrets.token_bytes(16)
-
-
-class CredentialError(Exception):
-    """A source gave no secret; carries the Failure that says so."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.reason)
-        self.failure = failure
 
 
 async def in_a_thread(work: Callable[[], T]) -> T:

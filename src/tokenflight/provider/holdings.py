@@ -19,12 +19,15 @@ from tokenflight.protocol.client import OAuthClient
 from tokenflight.provider.clients import Clients, ClientsArgument
 from tokenflight.provider.discovery import Discovery
 from tokenflight.provider.errands import Errands
+from tokenflight.provider.keysets import KeySets
 from tokenflight.provider.lineages import Lineages
 from tokenflight.provider.mint import Mint
 from tokenflight.provider.records import Records
 from tokenflight.provider.reports import key_status
 from tokenflight.provider.revoking import Revoking, revoked_with
 from tokenflight.provider.shelf import Shelf
+from tokenflight.provider.skew import Skews
+from tokenflight.provider.validation import Validation
 from tokenflight.stores.contract import Store
 
 if TYPE_CHECKING:
@@ -54,13 +57,22 @@ class Holdings:
         self.records = Records(shelf, clock=clock)
         self.lineages = Lineages(shelf, self.engine.state)
         self.discovery = Discovery(state=self.engine.state, connection=connection)
+        skews = Skews()
         self._revoking = Revoking(
-            state=self.engine.state, clients=self.clients, discovery=self.discovery, connection=connection
+            state=self.engine.state,
+            clients=self.clients,
+            discovery=self.discovery,
+            skews=skews,
+            connection=connection,
         )
         self._revocations: Errands[bool] = Errands(lambda _: False, spawn=self.engine.state.spawn)
+        self.key_sets = KeySets(state=self.engine.state, connection=connection)
+        self.validation = Validation(state=self.engine.state, discovery=self.discovery, key_sets=self.key_sets)
         self.mint = Mint(
             clients=self.clients,
             discovery=self.discovery,
+            validation=self.validation,
+            skews=skews,
             records=self.records,
             lineages=self.lineages,
             engine=self.engine,
@@ -72,6 +84,7 @@ class Holdings:
         """Forget what tasks were doing that are gone."""
         self.clients.reset()
         self.discovery.reset()
+        self.key_sets.reset()
         self.lineages.reset()
         self._revocations.reset()
 

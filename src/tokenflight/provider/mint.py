@@ -1,7 +1,7 @@
 """Mint: the only way to a token.
 
 find the client ─► take the session's turn ─► board its lane ─► look in the store
-    ─► [ place ─► build ─► send ─► parse ─► weigh ]… ─► save
+    ─► [ place ─► build ─► send ─► parse ─► check ─► weigh ]… ─► save
 
 A client whose issuer has to be asked for its endpoints first boards after the look in the store.
 """
@@ -23,8 +23,10 @@ from tokenflight.provider.discovery import Discovery
 from tokenflight.provider.exchange import FetchExchange, WireExchange, misconfigured
 from tokenflight.provider.lineages import Lineage, Lineages
 from tokenflight.provider.records import Records
+from tokenflight.provider.skew import Skews
 from tokenflight.provider.spending import Spending
 from tokenflight.provider.trip import Trip
+from tokenflight.provider.validation import Validation
 from tokenflight.stores.contract import TokenRecord
 
 
@@ -36,6 +38,8 @@ class Mint:
         *,
         clients: Clients,
         discovery: Discovery,
+        validation: Validation,
+        skews: Skews,
         records: Records,
         lineages: Lineages,
         engine: Engine,
@@ -44,11 +48,13 @@ class Mint:
     ) -> None:
         self._clients = clients
         self._discovery = discovery
+        self._validation = validation
         self._records = records
         self._lineages = lineages
         self._engine = engine
         self._refresh = refresh
         self._connection = connection
+        self._skews = skews
 
     async def __call__(self, flight: Flight) -> Minted | Failure:
         """Return a token that is saved already, or why there is none."""
@@ -106,7 +112,12 @@ class Mint:
             return Trip(engine=self._engine, flight=flight, lane=lane, exchange=fetch)
         lane = self._engine.state.board(flight, str(client.token_endpoint), client.endpoint_label)
         wire = WireExchange(
-            client=client, resolved=self._clients.resolving, connection=self._connection, refresh=self._refresh
+            client=client,
+            resolved=self._clients.resolving,
+            connection=self._connection,
+            refresh=self._refresh,
+            validation=self._validation,
+            skews=self._skews,
         )
         exchange = wire if lineage is None else Spending(wire=wire, lineages=self._lineages, lineage=lineage)
         return Trip(engine=self._engine, flight=flight, lane=lane, exchange=exchange)

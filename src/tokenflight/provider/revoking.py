@@ -20,6 +20,7 @@ from tokenflight.provider.connection import Connection
 from tokenflight.provider.credentials import Reader, in_a_thread
 from tokenflight.provider.discovery import Discovery
 from tokenflight.provider.exchange import prepared
+from tokenflight.provider.skew import Skews
 from tokenflight.provider.tries import a_few_times
 from tokenflight.transport.endpoint import send
 
@@ -36,6 +37,7 @@ class Revoking:
     state: State
     clients: Clients
     discovery: Discovery
+    skews: Skews
     connection: Connection
 
     async def __call__(self, key: TokenKey, known: OAuthClient, doomed: Iterable[Doomed]) -> bool:
@@ -64,7 +66,8 @@ class Revoking:
 
     async def _send(self, key: TokenKey, client: OAuthClient, doomed: Doomed, deadline: float) -> Failure | None:
         clock, reader = self.state.clock, Reader(client)
-        attempt = Attempt(key=key, client=client, wall=clock.wall(), read=reader.read, work=in_a_thread)
+        wall = clock.wall() + self.skews.offset(str(client.token_endpoint))
+        attempt = Attempt(key=key, client=client, wall=wall, read=reader.read, work=in_a_thread)
         build = partial(build_revocation, attempt, doomed)
         request = await prepared(build, client=client, clock=clock, deadline=deadline)
         if isinstance(request, Failure):

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from tokenflight.engine.flight import Flight, Minted
 from tokenflight.engine.launching import as_it_is
-from tokenflight.errors import AuthorizationResponseError, ConfigurationError
+from tokenflight.errors import AuthorizationResponseError, ConfigurationError, TokenValidationError
 from tokenflight.model.failure import Failure
 from tokenflight.model.key import Audience, Subject, TokenKey, as_audience, as_scope, as_subject
 from tokenflight.model.policy import seconds
@@ -29,6 +29,14 @@ SubjectOf: TypeAlias = Callable[[Token], "Subject | str"]
 """Tells from the token of a login whose it is."""
 
 LIFETIME: Final = 600.0
+VALIDATING: Final = 10.0
+_NO_ID_TOKEN: Final = Failure(
+    error=TokenValidationError,
+    reason="no_id_token",
+    detail="openid was asked for, and no ID token came",
+    transient=False,
+    hint="leave openid out of the scope, or let the server issue ID tokens to the client",
+)
 _NOTHING: Final[Mapping[str, str]] = {}
 
 
@@ -92,6 +100,8 @@ class Sessions:
         async def login(flight: Flight) -> Minted | Failure:
             with self._holdings.engine.state.undisturbed():
                 minted = await self._holdings.mint.once(flight, using)
+                if isinstance(minted, Minted):
+                    minted = await self._identified(whole, request, minted)
                 return minted if isinstance(minted, Failure) else await self._keep(client, key, minted, subject)
 
         flight = self._holdings.engine.launching.apart(key, "login", login)
@@ -152,6 +162,25 @@ class Sessions:
                 detail="this login was redeemed before",
             )
         self._redeemed[request.state] = request.expires_at.timestamp()
+
+    async def _identified(self, client: OAuthClient, request: AuthorizationRequest, minted: Minted) -> Minted | Failure:
+        """Add the validated claims of the ID token that a login with `openid` has to bring."""
+        if request.nonce is None:
+            return minted
+        token, clock = minted.token, self._holdings.engine.state.clock
+        text = token.extra.get("id_token")
+        if not isinstance(text, str):
+            return _NO_ID_TOKEN
+        claims = await self._holdings.validation.id_token(
+            client,
+            text,
+            nonce=request.nonce,
+            access_token=token.access_token.reveal(),
+            deadline=clock.now() + VALIDATING,
+        )
+        if isinstance(claims, Failure):
+            return claims
+        return evolve(minted, token=token.with_extra(id_token_claims=claims))
 
     async def _keep(
         self, client: OAuthClient, key: TokenKey, minted: Minted, subject: Subject | str | SubjectOf
