@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar
 
 from attrs import define, frozen
 
@@ -21,16 +20,14 @@ from tokenflight.model.token import Token
 from tokenflight.protocol.client import OAuthClient
 from tokenflight.protocol.client_authentication import Attempt
 from tokenflight.protocol.grants import Fetch
-from tokenflight.protocol.wire import Issued, build, parse
+from tokenflight.protocol.wire import Issued, TokenRequest, build, parse
 from tokenflight.provider import skew
 from tokenflight.provider.connection import Connection
 from tokenflight.provider.credentials import Reader, in_a_thread
 from tokenflight.provider.skew import Skews
 from tokenflight.provider.trip import Exchange, Trip
 from tokenflight.provider.validation import Validation
-from tokenflight.transport.endpoint import send
-
-T = TypeVar("T")
+from tokenflight.transport.carriers import Carrier
 
 
 @frozen(kw_only=True)
@@ -92,16 +89,19 @@ class WireExchange(Exchange):
         unready = await self.validation.ready(self.client, deadline=deadline)
         if unready is not None:
             return unready
-        request = await prepared(partial(build, attempt), client=self.client, clock=clock, deadline=deadline)
-        if isinstance(request, Failure):
-            return request
+        ready = await prepared(
+            partial(build, attempt), reader, client=self.client, connection=self.connection, clock=clock, until=deadline
+        )
+        if isinstance(ready, Failure):
+            return ready
+        request, carrier = ready
         trip.flight.fingerprint = reader.fingerprint
         trip.lane.changeable = self.resolved or reader.changeable
         if trip.flight.trigger == "look" and reader.fingerprint == trip.lane.refused:
             return trip.still_refused()
         trip.attempts += 1
         wall, sent_at = clock.wall(), clock.now()
-        answer = await send(self.connection.http, request, clock=clock, deadline=deadline)
+        answer = await carrier.send(request, clock=clock, deadline=deadline)
         took = clock.now() - sent_at
         if isinstance(answer, Failure):
             return _Heard(issued=answer, sent_at=sent_at, wall=wall, took=took)
@@ -215,12 +215,22 @@ class FetchExchange(Exchange):
 
 
 async def prepared(
-    make: Callable[[], Awaitable[T]], *, client: OAuthClient, clock: Clock, deadline: float
-) -> T | Failure:
-    """Return what *make* makes for a request of *client* by *deadline* on the age clock; all it raises is a Failure."""
-    with clock.timeout_at(deadline):
+    make: Callable[[], Awaitable[TokenRequest]],
+    reader: Reader,
+    *,
+    client: OAuthClient,
+    connection: Connection,
+    clock: Clock,
+    until: float,
+) -> tuple[TokenRequest, Carrier] | Failure:
+    """Return the request of *client* that *make* makes, and who carries it, to be sent before anything else is awaited.
+
+    It ends when `clock.now()` reaches *until*. Whatever is raised is a Failure.
+    """
+    with clock.timeout_at(until):
         try:
-            return await make()
+            request = await make()
+            return request, await connection.carrier(client, reader, clock)
         except CredentialError as error:
             return error.failure
         except ConfigurationError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from tokenflight.engine.engine import Engine
@@ -18,13 +17,12 @@ from tokenflight.model.token import Token
 from tokenflight.protocol.client import OAuthClient
 from tokenflight.provider.clients import Clients, ClientsArgument
 from tokenflight.provider.discovery import Discovery
-from tokenflight.provider.errands import Errands
 from tokenflight.provider.keysets import KeySets
 from tokenflight.provider.lineages import Lineages
 from tokenflight.provider.mint import Mint
 from tokenflight.provider.records import Records
 from tokenflight.provider.reports import key_status
-from tokenflight.provider.revoking import Revoking, revoked_with
+from tokenflight.provider.revoking import Revoking
 from tokenflight.provider.shelf import Shelf
 from tokenflight.provider.skew import Skews
 from tokenflight.provider.validation import Validation
@@ -52,6 +50,8 @@ class Holdings:
     ) -> None:
         self._connection = connection
         self.clients = Clients(clients, clock=clock, timeout=retry.total_timeout, changed=self._changed)
+        for client in self.clients:
+            connection.check(client)
         self.engine = Engine(clock=clock, retry=retry, max_keys=max_keys, max_flights=max_flights, hooks=hooks)
         shelf = None if store is None else Shelf(store, clock=clock)
         self.records = Records(shelf, clock=clock)
@@ -61,11 +61,11 @@ class Holdings:
         self._revoking = Revoking(
             state=self.engine.state,
             clients=self.clients,
+            records=self.records,
             discovery=self.discovery,
             skews=skews,
             connection=connection,
         )
-        self._revocations: Errands[bool] = Errands(lambda _: False, spawn=self.engine.state.spawn)
         self.key_sets = KeySets(state=self.engine.state, connection=connection)
         self.validation = Validation(state=self.engine.state, discovery=self.discovery, key_sets=self.key_sets)
         self.mint = Mint(
@@ -86,7 +86,7 @@ class Holdings:
         self.discovery.reset()
         self.key_sets.reset()
         self.lineages.reset()
-        self._revocations.reset()
+        self._revoking.reset()
 
     async def close(self) -> None:
         """Save what is not saved yet, and close what was opened."""
@@ -124,15 +124,7 @@ class Holdings:
         if not self.engine.state.open:
             await self.forget(key)
             self.engine.asking.require_open()
-        return await self._revocations.run(object(), partial(self._revoke, key, self._let_go(key)))
-
-    async def _revoke(self, key: TokenKey, held: Token | None) -> bool:
-        emit, client = self.engine.state.hooks.emit, self.clients.known(key.client)
-        if client is None:
-            return False
-        record = await self.records.load(client, key, emit)
-        await self.records.discard(client, key, emit)
-        return await self._revoking(key, client, revoked_with(held, None if record is None else record.token))
+        return await self._revoking.run(key, self._let_go(key))
 
     def _let_go(self, key: TokenKey) -> Token | None:
         """Drop what is held here of a key, and return it."""

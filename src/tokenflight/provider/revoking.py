@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
 
-from attrs import define
+from attrs import define, field
 
 from tokenflight.engine.state import State
 from tokenflight.model.events import RevocationFailed, TokenRevoked
@@ -19,10 +18,11 @@ from tokenflight.provider.clients import Clients
 from tokenflight.provider.connection import Connection
 from tokenflight.provider.credentials import Reader, in_a_thread
 from tokenflight.provider.discovery import Discovery
+from tokenflight.provider.errands import Errands
 from tokenflight.provider.exchange import prepared
+from tokenflight.provider.records import Records
 from tokenflight.provider.skew import Skews
 from tokenflight.provider.tries import a_few_times
-from tokenflight.transport.endpoint import send
 
 
 def revoked_with(*tokens: Token | None) -> list[Doomed]:
@@ -36,18 +36,41 @@ class Revoking:
 
     state: State
     clients: Clients
+    records: Records
     discovery: Discovery
     skews: Skews
     connection: Connection
 
-    async def __call__(self, key: TokenKey, known: OAuthClient, doomed: Iterable[Doomed]) -> bool:
-        """Revoke what was held of *key* for the client *known* under its name; return whether all of it was."""
+    _under_way: Errands[bool] = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Let it go on in tasks that no caller owns."""
+        self._under_way = Errands(lambda _: False, spawn=self.state.spawn)
+
+    def reset(self) -> None:
+        """Forget what was under way: the tasks that did it are gone."""
+        self._under_way.reset()
+
+    async def run(self, key: TokenKey, held: Token | None) -> bool:
+        """Revoke what was *held* of a key and what the store has of it, which is discarded; return whether all was.
+
+        It goes on where its caller is cancelled.
+        """
+        return await self._under_way.run(object(), partial(self._revoke, key, held))
+
+    async def _revoke(self, key: TokenKey, held: Token | None) -> bool:
+        emit, known = self.state.hooks.emit, self.clients.known(key.client)
+        if known is None:
+            return False
+        record = await self.records.load(known, key, emit)
+        await self.records.discard(known, key, emit)
+        doomed = revoked_with(held, None if record is None else record.token)
         failures = [await self._ask(key, await self._current(key, known), each) for each in doomed]
         for failure in failures:
             if failure is None:
-                self.state.hooks.emit(TokenRevoked(key=key))
+                emit(TokenRevoked(key=key))
             else:
-                self.state.hooks.emit(RevocationFailed(key=key, reason=failure.reason, status=failure.status))
+                emit(RevocationFailed(key=key, reason=failure.reason, status=failure.status))
         return bool(failures) and not any(failures)
 
     async def _current(self, key: TokenKey, known: OAuthClient) -> OAuthClient:
@@ -69,10 +92,11 @@ class Revoking:
         wall = clock.wall() + self.skews.offset(str(client.token_endpoint))
         attempt = Attempt(key=key, client=client, wall=wall, read=reader.read, work=in_a_thread)
         build = partial(build_revocation, attempt, doomed)
-        request = await prepared(build, client=client, clock=clock, deadline=deadline)
-        if isinstance(request, Failure):
-            return request
-        answer = await send(self.connection.http, request, clock=clock, deadline=deadline, endpoint="revocation")
+        ready = await prepared(build, reader, client=client, connection=self.connection, clock=clock, until=deadline)
+        if isinstance(ready, Failure):
+            return ready
+        request, carrier = ready
+        answer = await carrier.send(request, clock=clock, deadline=deadline, endpoint="revocation")
         if isinstance(answer, Failure):
             return answer
         return read_revocation(answer, client=client, wall=clock.wall(), redact=[*reader.seen, doomed.token])
