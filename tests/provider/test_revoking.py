@@ -198,6 +198,7 @@ async def test_a_caller_that_is_cancelled_leaves_nothing_held_and_the_token_is_r
             tasks.start_soon(here.tokens.revoke)
             await here.clock.settle()
             assert here.tokens.status() == ()
+            assert repr(here.tokens._holdings._revoking) == "Revoking(Errands(1 under way))"
             tasks.cancel_scope.cancel()
         await here.clock.advance(2.0)
     assert told(events) == [TokenForgotten(key=KEY), TokenRevoked(key=KEY)]

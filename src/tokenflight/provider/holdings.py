@@ -48,7 +48,7 @@ class Holdings:
         max_flights: int,
         clock: Clock,
     ) -> None:
-        self._connection = connection
+        self.connection = connection
         self.clients = Clients(clients, clock=clock, timeout=retry.total_timeout, changed=self._changed)
         for client in self.clients:
             connection.check(client)
@@ -58,14 +58,7 @@ class Holdings:
         self.lineages = Lineages(shelf, self.engine.state)
         self.discovery = Discovery(state=self.engine.state, connection=connection)
         skews = Skews()
-        self._revoking = Revoking(
-            state=self.engine.state,
-            clients=self.clients,
-            records=self.records,
-            discovery=self.discovery,
-            skews=skews,
-            connection=connection,
-        )
+        self._revoking = Revoking(self, skews=skews)
         self.key_sets = KeySets(state=self.engine.state, connection=connection)
         self.validation = Validation(state=self.engine.state, discovery=self.discovery, key_sets=self.key_sets)
         self.mint = Mint(
@@ -93,7 +86,7 @@ class Holdings:
         try:
             await self.lineages.flush()
         finally:
-            await self._connection.close()
+            await self.connection.close()
 
     def status(self, key: TokenKey) -> KeyStatus:
         """Say how one key stands."""
