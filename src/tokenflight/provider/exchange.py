@@ -146,25 +146,6 @@ class WireExchange(Exchange):
             refresh_token=refresh_token,
         )
 
-<<<<<<< HEAD
-    async def _prepare(
-        self, attempt: Attempt, reader: Reader, clock: Clock, deadline: float
-    ) -> tuple[TokenRequest, Carrier] | Failure:
-        with clock.timeout_at(deadline):
-            try:
-                request = await build(attempt)
-                return request, await self.connection.carrier(self.client, reader, clock)
-            except CredentialError as error:
-                return error.failure
-            except ConfigurationError as error:
-                return misconfigured(str(error))
-            except Exception as error:  # client authentication of the user's own
-                method = type(self.client.authentication).__name__
-                return Failure(reason="credential", detail=f"{method} raised {type(error).__name__}")
-        return Failure(reason="credential", detail="reading the client's credentials took too long")
-
-=======
->>>>>>> metadata
     def _minted(self, trip: Trip, told: Told) -> Minted:
         issued = told.issued
         token = Token(

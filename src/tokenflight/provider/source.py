@@ -67,15 +67,13 @@ class BoundSource:
         """Drop the key and its token; see `TokenProvider.forget`."""
         return await self._holdings.forget(self.key)
 
-<<<<<<< HEAD
     def belongs_to(self, engine: Engine) -> bool:
         """Tell whether it is a key of the provider whose engine this is."""
         return self._holdings.engine is engine
-=======
+
     async def revoke(self) -> bool:
         """Drop the key and have its token revoked; see `TokenProvider.revoke`."""
         return await self._holdings.revoke(self.key)
->>>>>>> metadata
 
     def status(self) -> KeyStatus:
         """Say how the key stands."""
