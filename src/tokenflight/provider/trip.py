@@ -115,7 +115,7 @@ class Trip:
             return None
         if self.subject.sources:
             self.lane.end(self.flight.key)
-        lack = await self.subject.ready()
+        lack = await self.subject.ready(self.flight)
         self.grounded = lack is not None
         return lack
 
