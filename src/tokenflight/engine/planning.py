@@ -36,7 +36,7 @@ class Planning:
         until = entry.not_before
         if entry.life is not None:
             end = entry.life.expires_at
-            until = max(until, end if end < math.inf else max(now, entry.last_use()) + entry.life.length)
+            until = max(until, end if end < math.inf else max(entry.life.sent_at, entry.last_use()) + entry.life.length)
         if until > now:
             self._state.schedule.plan(entry, until)
         elif not entry.pins:
@@ -48,6 +48,8 @@ class Planning:
             return
         self._state.dependants.overtake(entry.key)
         entry.life = evolve(entry.life, due_at=min(entry.life.due_at, now))
+        if entry.key in self._state.flights:
+            return
         if entry.in_demand and entry.plan is not None:
             entry.settle()
             self.spread(entry, now, min(width, entry.left(now) / 4))

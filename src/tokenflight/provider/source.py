@@ -50,6 +50,10 @@ class BoundSource:
             return entry.token  # type: ignore[return-value]  # below fresh_until there is one
         return await self._holdings.engine.asking.token(self._find(), self._min_ttl)
 
+    async def lasting(self, min_ttl: float) -> Token:
+        """Return a token with *min_ttl* seconds left at least, where one can be had; see `TokenProvider.token`."""
+        return await self._holdings.engine.asking.token(self._find(), max(self._min_ttl, min_ttl))
+
     async def renew(self, rejected: Token | None = None, *, origin: str | None = None) -> Token:
         """Return another token than the one *rejected*; see `TokenProvider.renew`."""
         return await self._holdings.engine.asking.renew(self._find(), rejected, origin)

@@ -7,11 +7,13 @@ import math
 from attrs import define, evolve, field
 
 from tokenflight.engine.engine import Engine
-from tokenflight.engine.flight import Minted
+from tokenflight.engine.flight import Flight, Minted
+from tokenflight.engine.landing import AHEAD
 from tokenflight.engine.launching import as_it_is
 from tokenflight.errors import ConfigurationError, SubjectTokenExpiredError, TokenFlightError
 from tokenflight.model.failure import Failure
 from tokenflight.model.key import TokenKey
+from tokenflight.model.policy import Life
 from tokenflight.model.secret import Secret
 from tokenflight.model.subject_token import SubjectToken, TokenSource
 from tokenflight.model.token import Token
@@ -83,20 +85,33 @@ class SubjectTokens:
         ends = (self._end(source, self._tokens[id(source)]) for source in self.sources if id(source) in self._tokens)
         return min(self._given_until, *ends, math.inf)
 
-    async def ready(self) -> Failure | None:
-        """Ask each source for its token; return why there is nothing to present."""
-        clock = self._engine.state.clock
+    async def ready(self, flight: Flight) -> Failure | None:
+        """Ask each source for its token; return why there is nothing to present.
+
+        A token that is renewed ahead needs a parent that outlives it: with the old one it would end no later.
+        """
+        clock, entry = self._engine.state.clock, self._engine.state.entries.find(self.key)
         if clock.now() >= self._given_until:
             return _OVER
         doubt, self._doubt = self._doubt, None
+        held = None if entry is None or flight.rejects else entry.life
         for source in self.sources:
-            token = await self._asked(source, doubt)
+            left = 0.0 if held is None or held.expires_at == math.inf else held.expires_at - clock.now()
+            token = await self._asked(source, doubt, max(0.0, left))
             if isinstance(token, Failure):
                 return token
             self._tokens[id(source)] = token
-        if not self.over(clock.now()):
-            return None
-        return Failure(reason="subject_token", detail="the source of the subject token gave one that is past its end")
+        if self.over(clock.now()):
+            return _unavailable("gave one that is past its end")
+        if self._in_vain(flight, held):
+            return Failure(reason="no_gain", detail="the subject token ends no later than what it bought already")
+        return None
+
+    def _in_vain(self, flight: Flight, held: Life | None) -> bool:
+        """Tell whether what is bought now would be no gain: see `Landing.weigh`."""
+        moved_on = self._engine.state.dependants.overtaken(self.key)
+        known = held is not None and held.expires_at < math.inf and not moved_on
+        return known and held is not None and self.ends_by <= held.expires_at and flight.trigger in AHEAD
 
     def mends(self, failure: Failure) -> bool:
         """Tell whether to try once more, with another token of a source that this failure may be due to.
@@ -131,18 +146,20 @@ class SubjectTokens:
         rests_on = tuple((parent, token) for parent, token in asked if parent is not None)
         return evolve(minted, ends_by=self.ends_by, rests_on=rests_on)
 
-    async def _asked(self, source: TokenSource, doubt: _Doubt | None) -> Token | Failure:
+    async def _asked(self, source: TokenSource, doubt: _Doubt | None, left: float) -> Token | Failure:
         doubted = doubt if doubt is not None and doubt.source is source else None
         if isinstance(source, BoundSource):  # its flight ends by itself, also one that stands in line
-            return await self._tried(source, doubted)
+            return await self._tried(source, doubted, left + 1.0 if left else 0.0)
         clock, limit = self._engine.state.clock, self._engine.state.retry.total_timeout
         with clock.timeout_at(clock.now() + limit):
-            return await self._tried(source, doubted)
+            return await self._tried(source, doubted, 0.0)
         return _unavailable(f"took over {limit:g} s")
 
-    async def _tried(self, source: TokenSource, doubted: _Doubt | None) -> Token | Failure:
+    async def _tried(self, source: TokenSource, doubted: _Doubt | None, min_ttl: float) -> Token | Failure:
         """Ask a source, for another token than a doubted one; where it has no other, what made it doubted stands."""
         try:
+            if doubted is None and min_ttl and isinstance(source, BoundSource):
+                return await source.lasting(min_ttl)
             if doubted is None:
                 return _checked(await source.token())
             return _checked(await source.renew(doubted.token, origin=self._label))
