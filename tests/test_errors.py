@@ -9,6 +9,7 @@ import pytest
 
 from tokenflight import errors
 from tokenflight.errors import (
+    AuthorizationResponseError,
     ConfigurationError,
     EndpointUnreachableError,
     InvalidClientError,
@@ -42,6 +43,7 @@ def test_the_tree_is_as_documented() -> None:
         "MalformedResponseError": "TokenRequestError",
         "SessionLostError": "TokenRequestError",
         "TokenValidationError": "TokenRequestError",
+        "AuthorizationResponseError": "TokenRequestError",
         "TokenEndpointError": "TokenRequestError",
         "InvalidClientError": "TokenEndpointError",
         "InvalidGrantError": "TokenEndpointError",
@@ -75,9 +77,12 @@ def full() -> list[TokenFlightError]:
         StoreError("m"),
         WarmUpError("m", failed=()),
         *[
-            kind("m", **request)
-            for kind in (TokenRequestError, EndpointUnreachableError, MalformedResponseError, TokenValidationError)
-        ],  # type: ignore[arg-type]
+            kind("m", **request)  # type: ignore[arg-type]
+            for kind in (
+                *(TokenRequestError, EndpointUnreachableError, MalformedResponseError, TokenValidationError),
+                AuthorizationResponseError,
+            )
+        ],
         SessionLostError("m", ambiguous=True, **request),
         *[
             kind("m", **request, **endpoint)  # type: ignore[arg-type]

@@ -40,6 +40,7 @@ from tokenflight.protocol.client_authentication import (
     ClientSecretPost,
     PublicClient,
 )
+from tokenflight.protocol.client_certificates import MutualTLS
 from tokenflight.protocol.grants import ClientCredentials, Fetch, Grant
 from tokenflight.protocol.jwt_bearer import JWTBearer
 from tokenflight.protocol.refreshing import RefreshToken
@@ -87,6 +88,7 @@ __all__ = [
     "KeyStatus",
     "MalformedResponseError",
     "MemoryStore",
+    "MutualTLS",
     "OAuthClient",
     "PrivateKeyJWT",
     "ProviderClosedError",

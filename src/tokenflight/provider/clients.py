@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -50,6 +50,10 @@ class Clients:
 
     def __repr__(self) -> str:
         return f"Clients({'a resolver' if self._resolver else ', '.join(sorted(self._fixed))})"
+
+    def __iter__(self) -> Iterator[OAuthClient]:
+        """Go through the clients that are known from the start."""
+        return iter(self._fixed.values())
 
     @property
     def resolving(self) -> bool:

@@ -25,7 +25,7 @@ from tokenflight.provider.credentials import Reader, in_a_thread
 from tokenflight.provider.skew import Skews
 from tokenflight.provider.trip import Exchange, Trip
 from tokenflight.provider.validation import Validation
-from tokenflight.transport.endpoint import send
+from tokenflight.transport.carriers import Carrier
 
 
 @frozen(kw_only=True)
@@ -85,16 +85,17 @@ class WireExchange(Exchange):
         clock, reader = trip.engine.state.clock, Reader(self.client, trip.subject)
         attempt = self._attempt(trip, reader, refresh_token)
         unready = await self.validation.ready(self.client, deadline=deadline)
-        request = unready or await self._prepare(attempt, clock, deadline)
-        if isinstance(request, Failure):
-            return request
+        prepared = unready or await self._prepare(attempt, reader, clock, deadline)
+        if isinstance(prepared, Failure):
+            return prepared
+        request, carrier = prepared
         trip.flight.fingerprint = reader.fingerprint
         trip.lane.changeable = self.resolved or reader.changeable
         if trip.flight.trigger == "look" and reader.fingerprint == trip.lane.refused:
             return trip.still_refused()
         trip.attempts += 1
         wall, sent_at = clock.wall(), clock.now()
-        answer = await send(self.connection.http, request, clock=clock, deadline=deadline)
+        answer = await carrier.send(request, clock=clock, deadline=deadline)
         took = clock.now() - sent_at
         if isinstance(answer, Failure):
             return _Heard(issued=answer, sent_at=sent_at, wall=wall, took=took)
@@ -139,10 +140,13 @@ class WireExchange(Exchange):
             refresh_token=refresh_token,
         )
 
-    async def _prepare(self, attempt: Attempt, clock: Clock, deadline: float) -> TokenRequest | Failure:
+    async def _prepare(
+        self, attempt: Attempt, reader: Reader, clock: Clock, deadline: float
+    ) -> tuple[TokenRequest, Carrier] | Failure:
         with clock.timeout_at(deadline):
             try:
-                return await build(attempt)
+                request = await build(attempt)
+                return request, await self.connection.carrier(self.client, reader, clock)
             except CredentialError as error:
                 return error.failure
             except ConfigurationError as error:

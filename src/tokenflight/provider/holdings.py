@@ -47,6 +47,8 @@ class Holdings:
     ) -> None:
         self._connection = connection
         self.clients = Clients(clients, clock=clock, timeout=retry.total_timeout, changed=self._changed)
+        for client in self.clients:
+            connection.check(client)
         self.engine = Engine(clock=clock, retry=retry, max_keys=max_keys, max_flights=max_flights, hooks=hooks)
         shelf = None if store is None else Shelf(store, clock=clock)
         self.records = Records(shelf, clock=clock)
