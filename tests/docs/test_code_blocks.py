@@ -69,7 +69,8 @@ class Internet:
         if request.url.host == "jwt.example.com":
             return signing(request, body)
         if request.method == "POST" and "grant_type" in (form := parse_qs(body.decode())):
-            assert form["grant_type"] == ["client_credentials"]
+            exchanges = form["grant_type"] == ["urn:ietf:params:oauth:grant-type:token-exchange"]
+            assert form["grant_type"] == ["client_credentials"] or (exchanges and form["subject_token"])
             self.issued += 1
             return httpx.Response(
                 200, json={"access_token": f"t{self.issued}", "token_type": "Bearer", "expires_in": 3600}

@@ -18,7 +18,7 @@ from tokenflight.model.secret import Secret
 from tokenflight.model.subject_token import SubjectToken, TokenSource
 from tokenflight.model.token import Token
 from tokenflight.protocol.presented import blames_actor, blames_subject_token, unverified_end
-from tokenflight.provider.source import BoundSource
+from tokenflight.provider.source import BoundSource, engine_of, outliving
 
 _OVER = Failure(
     error=SubjectTokenExpiredError,
@@ -159,7 +159,7 @@ class SubjectTokens:
         """Ask a source, for another token than a doubted one; where it has no other, what made it doubted stands."""
         try:
             if doubted is None and min_ttl and isinstance(source, BoundSource):
-                return await source.lasting(min_ttl)
+                return await outliving(source, min_ttl)
             if doubted is None:
                 return _checked(await source.token())
             return _checked(await source.renew(doubted.token, origin=self._label))
@@ -182,7 +182,7 @@ class SubjectTokens:
 
     def _kin(self, source: TokenSource) -> TokenKey | None:
         """Return the key of a source of this very provider."""
-        return source.key if isinstance(source, BoundSource) and source.belongs_to(self._engine) else None
+        return source.key if isinstance(source, BoundSource) and engine_of(source) is self._engine else None
 
     def _on_the_age_clock(self, epoch: float) -> float:
         clock = self._engine.state.clock
