@@ -291,7 +291,7 @@ async def test_no_object_of_the_library_shows_a_secret_or_a_raw_subject_to_who_l
             "TokenProvider", "Engine", "State", "Entry", "Flight", "Trip", "WireExchange", "Lane", "Health", "Places",
             "BoundSource", "TokenAuth", "Updates", "Mint", "Holdings", "Records", "Clients", "Keys", "Token", "Secret",
             "OAuthClient", "ClientSecretPost", "ClientSecretBasic", "MemoryStore", "TokenLanded", "TokenKey",
-            "TokenRecord",            "Connection", "Scheduler", "RootTask", "EventQueue", "LoggingHook", "Reader", "TokenRequest",
+            "TokenRecord", "Connection", "Scheduler", "RootTask", "EventQueue", "LoggingHook", "Reader", "TokenRequest",
         ):  # fmt: skip
             assert wanted in looked_at, f"none of {wanted} was alive: it was not looked at"
         place.endpoint.always()
