@@ -97,7 +97,7 @@ def step_flights(at: House, moment: int, act: Callable[[], object], counts: list
     mint = holdings.mint
 
     async def stepped(flight: Any) -> Any:
-        holdings.mint = at.provider._holdings.engine._launching.mint = mint
+        holdings.mint = at.provider._holdings.engine.launching.mint = mint
         steps = Stepped(partial(mint, flight), at=moment, act=act)
         try:
             return await steps

@@ -16,6 +16,7 @@ from tokenflight.engine.flight import Minted
 from tokenflight.model.events import Event, StoreFailed
 from tokenflight.protocol.client_authentication import ClientSecretBasic, ClientSecretPost
 from tokenflight.protocol.grants import Fetch
+from tokenflight.provider import shelf as shelves
 from tokenflight.provider.records import Records
 from tokenflight.stores import Record, TokenRecord
 
@@ -29,7 +30,7 @@ class Shelf:
     def __init__(self, store: Any = None) -> None:
         self.clock = ChosenClock()
         self.store = MemoryStore() if store is None else store
-        self.records = Records(self.store, clock=self.clock)
+        self.records = Records(shelves.Shelf(self.store, clock=self.clock), clock=self.clock)
         self.events: list[Event] = []
 
     def minted(self, value: str = "t", **fields: Any) -> Minted:

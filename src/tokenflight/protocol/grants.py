@@ -31,7 +31,7 @@ class Grant(Protocol):
         ...
 
     def fields(self, key: TokenKey, scope: frozenset[str]) -> dict[str, str]:
-        """Return the form fields of a request for *key*, `grant_type` left out.
+        """Return the form fields of a request for *key*; `grant_type` only where it is not the grant's own.
 
         *scope* is the effective one: the key's own, else the client's. Called often and in no particular order, it is
         synchronous, reads nothing and spends nothing. No field is a secret: those come from `Presenting.present`. What
@@ -145,6 +145,8 @@ def check_key(client: OAuthClient, key: TokenKey) -> None:
         return
     key = evolve(key, scope=effective_scope(client, key))
     carried = token_fields(client, key)
+    if client.validation is not None:
+        client.validation.check_key(key)
     without = {
         "subject": evolve(key, subject=None),
         "audience": evolve(key, audience=None),

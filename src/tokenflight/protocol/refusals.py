@@ -108,6 +108,7 @@ class Refusals:
             detail=f"{self._answered} but {why} ({kind}, {len(self.answer.body)} bytes)",
             transient=not lasting,
             counts=not lasting,
+            lost=True,
             hint="register the client for bearer tokens"
             if lasting
             else "check that token_endpoint is the token endpoint",

@@ -58,6 +58,11 @@ class Reader:
         self.seen.append(secret)
         return secret
 
+    def note(self, fingerprint: bytes) -> None:
+        """Let what was read elsewhere for this attempt count in the fingerprint: files that may be others next time."""
+        self.changeable = True
+        self._digest.update(len(fingerprint).to_bytes(8, "big") + fingerprint)
+
     async def _fetch(self, source: SecretSource) -> Secret:
         try:
             if isinstance(source, Path):

@@ -1,4 +1,4 @@
-"""Exchange: one attempt, from what is known to a token: read, build, send, parse, weigh."""
+"""Exchange: one attempt, from what is known to a token: read, build, send, parse, validate, weigh."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from tokenflight.provider import skew
 from tokenflight.provider.connection import Connection
 from tokenflight.provider.credentials import Reader, in_a_thread
 from tokenflight.provider.skew import Skews
-from tokenflight.provider.trip import Trip
-from tokenflight.transport.endpoint import send
+from tokenflight.provider.trip import Exchange, Trip
+from tokenflight.provider.validation import Validation
+from tokenflight.transport.carriers import Carrier
 
 
 @frozen(kw_only=True)
@@ -49,19 +50,20 @@ class _Heard:
 
 
 @define(eq=False, kw_only=True)
-class WireExchange:
+class WireExchange(Exchange):
     """Asks the client's token endpoint."""
 
     client: OAuthClient
     resolved: bool
     connection: Connection
     refresh: RefreshPolicy
+    validation: Validation
     skews: Skews
 
     async def __call__(self, trip: Trip, deadline: float) -> Minted | Failure:
         """Return a token that is a gain, or why there is none, by *deadline* on the age clock."""
         told = await self.ask(trip, deadline)
-        return told if isinstance(told, Failure) else self.take(trip, told)
+        return told if isinstance(told, Failure) else await self.take(trip, told, deadline)
 
     async def ask(self, trip: Trip, deadline: float, *, refresh_token: Secret | None = None) -> Told | Failure:
         """Make the request, which spends *refresh_token* where there is one, and tell the endpoint's health of it.
@@ -82,16 +84,18 @@ class WireExchange:
         """Make one request and read its answer; a Failure as such says that none was sent."""
         clock, reader = trip.engine.state.clock, Reader(self.client)
         attempt = self._attempt(trip, reader, refresh_token)
-        request = await self._prepare(attempt, clock, deadline)
-        if isinstance(request, Failure):
-            return request
+        unready = await self.validation.ready(self.client, deadline=deadline)
+        prepared = unready or await self._prepare(attempt, reader, clock, deadline)
+        if isinstance(prepared, Failure):
+            return prepared
+        request, carrier = prepared
         trip.flight.fingerprint = reader.fingerprint
         trip.lane.changeable = self.resolved or reader.changeable
         if trip.flight.trigger == "look" and reader.fingerprint == trip.lane.refused:
             return trip.still_refused()
         trip.attempts += 1
         wall, sent_at = clock.wall(), clock.now()
-        answer = await send(self.connection.http, request, clock=clock, deadline=deadline)
+        answer = await carrier.send(request, clock=clock, deadline=deadline)
         took = clock.now() - sent_at
         if isinstance(answer, Failure):
             return _Heard(issued=answer, sent_at=sent_at, wall=wall, took=took)
@@ -118,9 +122,11 @@ class WireExchange:
         trip.engine.state.hooks.emit(ClockSkewLearned(endpoint=label, offset=heard.off))
         return True
 
-    def take(self, trip: Trip, told: Told) -> Minted | Failure:
-        """Make a token of what was told, where it is a gain."""
-        return weighed(trip, self._minted(trip, told))
+    async def take(self, trip: Trip, told: Told, deadline: float) -> Minted | Failure:
+        """Make a token of what was told, where it is valid and a gain."""
+        text = told.issued.access_token
+        refused = await self.validation.access_token(self.client, trip.flight.key, text, deadline=deadline)
+        return refused or weighed(trip, self._minted(trip, told))
 
     def _attempt(self, trip: Trip, reader: Reader, refresh_token: Secret | None) -> Attempt:
         if refresh_token is not None:
@@ -134,10 +140,13 @@ class WireExchange:
             refresh_token=refresh_token,
         )
 
-    async def _prepare(self, attempt: Attempt, clock: Clock, deadline: float) -> TokenRequest | Failure:
+    async def _prepare(
+        self, attempt: Attempt, reader: Reader, clock: Clock, deadline: float
+    ) -> tuple[TokenRequest, Carrier] | Failure:
         with clock.timeout_at(deadline):
             try:
-                return await build(attempt)
+                request = await build(attempt)
+                return request, await self.connection.carrier(self.client, reader, clock)
             except CredentialError as error:
                 return error.failure
             except ConfigurationError as error:
@@ -174,7 +183,7 @@ class WireExchange:
 
 
 @define(eq=False, kw_only=True)
-class FetchExchange:
+class FetchExchange(Exchange):
     """Asks a function of the user's."""
 
     client: OAuthClient

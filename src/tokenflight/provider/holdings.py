@@ -15,9 +15,14 @@ from tokenflight.model.policy import RefreshPolicy, RetryPolicy
 from tokenflight.model.status import KeyStatus
 from tokenflight.protocol.client import OAuthClient
 from tokenflight.provider.clients import Clients, ClientsArgument
+from tokenflight.provider.discovery import Discovery
+from tokenflight.provider.keysets import KeySets
+from tokenflight.provider.lineages import Lineages
 from tokenflight.provider.mint import Mint
 from tokenflight.provider.records import Records
 from tokenflight.provider.reports import key_status
+from tokenflight.provider.shelf import Shelf
+from tokenflight.provider.validation import Validation
 from tokenflight.stores.contract import Store
 
 if TYPE_CHECKING:
@@ -40,16 +45,41 @@ class Holdings:
         max_flights: int,
         clock: Clock,
     ) -> None:
+        self._connection = connection
         self.clients = Clients(clients, clock=clock, timeout=retry.total_timeout, changed=self._changed)
-        self.records = Records(store, clock=clock)
+        for client in self.clients:
+            connection.check(client)
         self.engine = Engine(clock=clock, retry=retry, max_keys=max_keys, max_flights=max_flights, hooks=hooks)
+        shelf = None if store is None else Shelf(store, clock=clock)
+        self.records = Records(shelf, clock=clock)
+        self.lineages = Lineages(shelf, self.engine.state)
+        self.discovery = Discovery(state=self.engine.state, connection=connection)
+        self.key_sets = KeySets(state=self.engine.state, connection=connection)
+        self.validation = Validation(state=self.engine.state, discovery=self.discovery, key_sets=self.key_sets)
         self.mint = Mint(
             clients=self.clients,
+            discovery=self.discovery,
+            validation=self.validation,
             records=self.records,
+            lineages=self.lineages,
             engine=self.engine,
             connection=connection,
             refresh=refresh,
         )
+
+    def reset(self) -> None:
+        """Forget what tasks were doing that are gone."""
+        self.clients.reset()
+        self.discovery.reset()
+        self.key_sets.reset()
+        self.lineages.reset()
+
+    async def close(self) -> None:
+        """Save what is not saved yet, and close what was opened."""
+        try:
+            await self.lineages.flush()
+        finally:
+            await self._connection.close()
 
     def status(self, key: TokenKey) -> KeyStatus:
         """Say how one key stands."""
@@ -75,7 +105,9 @@ class Holdings:
         return held
 
     async def forget_client(self, name: str, subject: AnySubject | None) -> int:
-        """Let go of a client's keys, or of one subject's of them; return how many there were."""
+        """Let go of a client's keys and sessions, or of one subject's of them; return how many keys there were."""
+        sessions = self.lineages.of_client(name)
+        await self.lineages.drop(each for each in sessions if subject is None or each.subject == subject)
         keys = [entry.key for entry in self.engine.state.entries.of_client(name)]
         chosen = [key for key in keys if subject is None or key.subject == subject]
         for key in chosen:
@@ -87,6 +119,7 @@ class Holdings:
 
     async def _changed(self, name: str, was: OAuthClient) -> None:
         """Let go of what is held under a name that stands for another client from now on."""
+        await self.lineages.drop(self.lineages.of_client(name))
         dropped = self.engine.clear_client(name)
         self.engine.state.hooks.emit(ClientChanged(client=name, forgotten=len(dropped)))
         for key in dropped:

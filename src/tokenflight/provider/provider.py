@@ -23,6 +23,7 @@ from tokenflight.provider.connection import Connection
 from tokenflight.provider.holdings import Holdings
 from tokenflight.provider.keys import Keys, Scope
 from tokenflight.provider.reports import worst
+from tokenflight.provider.sessions import Sessions
 from tokenflight.provider.source import BoundSource
 from tokenflight.stores.contract import Store
 from tokenflight.transport.clock import SystemClock
@@ -47,6 +48,9 @@ class TokenProvider:
         max_keys: how many keys are kept. max_flights: how many requests may be in the air at one endpoint.
         shutdown_grace: seconds that leaving may take.
         clock: the time; another one for tests.
+
+    Attributes:
+        sessions: what needs a person once: `begin`, `redeem`, `adopt`.
 
     Enter it with `async with` before it has to fetch anything. Entering and leaving may happen in different tasks;
     what the block raises comes out as it is. Leaving ends tasks, not tokens: entered again, in another loop or a forked
@@ -85,6 +89,7 @@ class TokenProvider:
         self._engine = self._holdings.engine
         self._keys = Keys(self._holdings.clients)
         self._aliases = self._keys.aliases
+        self.sessions = Sessions(self._holdings)
 
     def __repr__(self) -> str:
         return f"TokenProvider({self._holdings.clients!r}, {self._engine!r})"
@@ -94,8 +99,8 @@ class TokenProvider:
         if self._engine.state.entered:
             raise ConfigurationError("the provider is entered already: enter it once, and share it with who needs it")
         self._connection.open()
-        self._holdings.clients.reset()
-        await self._engine.start(self._holdings.mint, cleanup=self._connection.close, grace=self._grace)
+        self._holdings.reset()
+        await self._engine.start(self._holdings.mint, cleanup=self._holdings.close, grace=self._grace)
         return self
 
     async def __aexit__(
