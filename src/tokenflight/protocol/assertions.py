@@ -84,6 +84,11 @@ class Members(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"Members({sorted(self._items)})"
 
+    @property
+    def text(self) -> str:
+        """Return all of it as JSON, with names in order."""
+        return self._text
+
 
 NO_MEMBERS: Final = Members({}, frozenset())
 
@@ -182,6 +187,11 @@ class Assertion:
         said = {name: getattr(self, name) for name in ("key_id", "issuer", "audience")}
         shown = "".join(f", {name}={value!r}" for name, value in said.items() if value is not None)
         return f"Assertion({'unsigned=True' if self.unsigned else '***'}{shown})"
+
+    @property
+    def named_by(self) -> tuple[object, ...]:
+        """Return what it says of whom: what tells tokens apart that are bought with it, its key left out."""
+        return self.issuer, self.subject, repr(self.audience), self.claims.text, self.unsigned
 
     async def made(
         self,
