@@ -46,6 +46,9 @@ def run(block: CodeType, namespace: dict[str, Any]) -> None:
     anyio.run(main)
 
 
+GRANTS = {"client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer"}
+
+
 class Internet:
     """Answer a token request with a token, and anything else with its path, to who brings one."""
 
@@ -54,7 +57,7 @@ class Internet:
 
     def answer(self, request: httpx.Request, body: bytes) -> httpx.Response:
         if request.method == "POST" and "grant_type" in (form := parse_qs(body.decode())):
-            assert form["grant_type"] == ["client_credentials"]
+            assert form["grant_type"][0] in GRANTS
             self.issued += 1
             return httpx.Response(
                 200, json={"access_token": f"t{self.issued}", "token_type": "Bearer", "expires_in": 3600}
