@@ -190,7 +190,7 @@ async def test_leaving_at_each_moment_of_a_flight_ends_it_and_tells_who_waits(tm
         async with at.provider:
             assert await at.clock.run(ask, at) is not None
             assert at.quiet()
-        return counts[0]
+        return max(counts)
 
     await over_all_moments(one, at_least=10)
     assert told[0] == 4

@@ -4,6 +4,8 @@ import base64
 import hashlib
 import hmac
 import json
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,7 +48,8 @@ class Vault:
 
 
 def signer(key: Any, passphrase: Any = None, algorithm: str | None = None, **more: Any) -> Signer:
-    return finished(signer_of(as_key(key), attempt(**more), passphrase=passphrase, algorithm=algorithm))
+    kept = key if isinstance(key, SharedSecret) else as_key(key)
+    return finished(signer_of(kept, attempt(**more), passphrase=passphrase, algorithm=algorithm))
 
 
 def failing(call: Any) -> Any:
@@ -110,7 +113,7 @@ def test_a_text_that_is_no_private_key_is_refused_when_it_is_given() -> None:
         as_key(jwk(private=False))
 
 
-@pytest.mark.parametrize("bad", [7, None, b"bytes"])
+@pytest.mark.parametrize("bad", [7, None, b"bytes", SharedSecret(Secret(SECRET), "HS256")])
 def test_what_is_no_key_at_all_is_refused(bad: Any) -> None:
     with pytest.raises(ConfigurationError, match="pass one of these"):
         as_key(bad)
@@ -265,3 +268,11 @@ def test_no_signer_shows_what_it_signs_with() -> None:
         shown = repr(signer(key))
         assert "CNRY" not in shown
         assert "PRIVATE" not in shown
+
+
+def test_neither_is_loaded_before_a_key_is_used() -> None:
+    code = "import sys, tokenflight; print({'joserfc', 'cryptography'} & set(sys.modules))"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "set()"

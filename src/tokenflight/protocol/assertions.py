@@ -18,7 +18,7 @@ from tokenflight.model.failure import CredentialError, Failure
 from tokenflight.model.secret import Secret, SecretSource, secret_source
 from tokenflight.protocol.client_authentication import a_switch, has_surrogate
 from tokenflight.protocol.private_keys import certificate_thumbprint
-from tokenflight.protocol.signing import KeptKey, Signer, as_algorithm, as_key, signer_of
+from tokenflight.protocol.signing import KeptKey, KeySource, SharedSecret, Signer, as_algorithm, as_key, signer_of
 
 if TYPE_CHECKING:
     from tokenflight.protocol.client_authentication import Attempt, Source
@@ -113,6 +113,10 @@ def as_audience_claim(value: str | Iterable[str] | _TokenEndpoint) -> AudienceCl
     return several
 
 
+def _key(value: KeySource | SharedSecret) -> KeptKey:
+    return value if isinstance(value, SharedSecret) else as_key(value)
+
+
 def a_text(instance: object, attribute: Attribute[Any], value: object) -> None:
     """Check, as a validator of attrs, that a value is text, or None."""
     if value is not None and (not isinstance(value, str) or not value or has_surrogate(value)):
@@ -159,7 +163,7 @@ class Assertion:
     Raises ConfigurationError for what cannot work, and where the extra `jwt` is missing that keys need.
     """
 
-    key: KeptKey | None = field(default=None, converter=optional(as_key))
+    key: KeptKey | None = field(default=None, converter=optional(_key))
     passphrase: Source | None = field(default=None, kw_only=True, converter=optional(secret_source))
     algorithm: str | None = field(default=None, kw_only=True, converter=as_algorithm)
     key_id: str | None = field(default=None, kw_only=True, validator=a_text)
