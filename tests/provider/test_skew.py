@@ -99,6 +99,19 @@ async def test_and_told_the_other_way_round():
     assert "23 minutes ahead of the server's" in str(error)
 
 
+async def test_a_date_that_led_astray_is_forgotten():
+    """A cache in front of the server may tell another time than the server has."""
+    place, _ = set_up()
+    stale = formatdate(place.clock.wall() - 9 * MINUTE, usegmt=True)
+    place.endpoint.script(Error("invalid_grant", headers={"date": stale}))
+    async with place.provider(bearer()) as tokens:
+        await fails(place, tokens.token)
+        await place.clock.advance(60.0)
+        await place.clock.run(tokens.token)
+    assert len(place.requests()) == 3
+    assert not place.told(ClockSkewLearned)
+
+
 async def test_a_server_that_says_nothing_of_time_is_believed_where_the_clocks_are_far_apart():
     place, _ = set_up(ahead=9 * MINUTE, mute=True)
     async with place.provider(bearer()) as tokens:
@@ -163,6 +176,7 @@ async def test_a_second_refusal_is_the_callers_error():
         error = await fails(place, tokens.token)
     assert error.reason == "invalid_grant"
     assert (len(place.requests()), error.attempts) == (2, 2)
+    assert not place.told(ClockSkewLearned), "a clock that helps nobody is not followed"
 
 
 async def test_a_slow_answer_is_no_wrong_clock():
@@ -227,7 +241,10 @@ async def test_what_a_request_spends_is_refused_for_itself_and_sent_once():
         ("invalid_client", "clock skew", skew.WITH_WORDS),
         ("invalid_grant", None, skew.WITHOUT_WORDS),
         ("invalid_grant", "Please check the 'jti' claim.", None),
-        ("invalid_grant", "an expert opinion", None),
+        ("invalid_client", "client authentication failed", skew.WITHOUT_WORDS),
+        ("invalid_grant", "grant request is invalid", skew.WITHOUT_WORDS),
+        ("invalid_grant", "an expert opinion", skew.WITHOUT_WORDS),
+        ("invalid_client", "the signature does not fit", None),
         ("invalid_scope", WORDS, None),
         (None, WORDS, None),
         (None, None, skew.WITHOUT_WORDS),
