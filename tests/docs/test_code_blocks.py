@@ -63,7 +63,10 @@ def signing(request: httpx.Request, body: bytes) -> httpx.Response:
 
 
 class Internet:
-    """Answer a token request with a token, and anything else with its path, to who brings one."""
+    """Answer a token request with a token, who looks for metadata with some, and anything else with its path.
+
+    The last to those alone who bring a token.
+    """
 
     def __init__(self) -> None:
         self.issued = 0
@@ -77,6 +80,9 @@ class Internet:
             return httpx.Response(
                 200, json={"access_token": f"t{self.issued}", "token_type": "Bearer", "expires_in": 3600}
             )
+        if request.url.path == "/.well-known/oauth-authorization-server":
+            root = f"{request.url.scheme}://{request.url.host}"
+            return httpx.Response(200, json={"issuer": root, "token_endpoint": f"{root}/token"})
         if not request.headers.get("authorization", "").startswith("Bearer t"):
             return httpx.Response(401, headers={"www-authenticate": "Bearer"})
         return httpx.Response(200, json={"path": request.url.path})

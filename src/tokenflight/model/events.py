@@ -120,6 +120,19 @@ class TokenForgotten(KeyEvent):
 
 
 @frozen(kw_only=True, eq=False, repr=False)
+class TokenRevoked(KeyEvent):
+    """A server was asked to revoke a token and said that it counts no more."""
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class RevocationFailed(KeyEvent):
+    """A token was let go of and not revoked: it may count until its end. `reason` may be `no_endpoint`."""
+
+    reason: str
+    status: int | None
+
+
+@frozen(kw_only=True, eq=False, repr=False)
 class AnswerOdd(KeyEvent):
     """An endpoint's answer was used although a field of it was odd; `oddity` says how."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from attrs import define, frozen
 
@@ -90,10 +92,14 @@ class WireExchange(Exchange):
         clock, reader = trip.engine.state.clock, Reader(self.client)
         attempt = self._attempt(trip, reader, offset, refresh_token)
         unready = await self.validation.ready(self.client, deadline=deadline)
-        prepared = unready or await self._prepare(attempt, reader, clock, deadline)
-        if isinstance(prepared, Failure):
-            return prepared
-        request, carrier = prepared
+        if unready is not None:
+            return unready
+        ready = await prepared(
+            partial(build, attempt), reader, client=self.client, connection=self.connection, clock=clock, until=deadline
+        )
+        if isinstance(ready, Failure):
+            return ready
+        request, carrier = ready
         trip.flight.fingerprint = reader.fingerprint
         trip.lane.changeable = self.resolved or reader.changeable
         if trip.flight.trigger == "look" and reader.fingerprint == trip.lane.refused:
@@ -145,24 +151,6 @@ class WireExchange(Exchange):
             work=in_a_thread,
             refresh_token=refresh_token,
         )
-
-    async def _prepare(
-        self, attempt: Attempt, reader: Reader, clock: Clock, deadline: float
-    ) -> tuple[TokenRequest, Carrier] | Failure:
-        with clock.timeout_at(deadline):
-            try:
-                request = await build(attempt)
-                return request, await self.connection.carrier(self.client, reader, clock)
-            except CredentialError as error:
-                return error.failure
-            except ConfigurationError as error:
-                return misconfigured(str(error))
-            except TokenFlightError as error:  # the source of a subject token
-                return as_it_is(error, transient=error.transient)
-            except Exception as error:  # client authentication of the user's own
-                method = type(self.client.authentication).__name__
-                return Failure(reason="credential", detail=f"{method} raised {type(error).__name__}")
-        return Failure(reason="credential", detail="reading the client's credentials took too long")
 
     def _minted(self, trip: Trip, told: Told) -> Minted:
         issued = told.issued
@@ -230,6 +218,35 @@ class FetchExchange(Exchange):
                 return token
             return misconfigured(f"the fetch function gave a {type(token).__name__}: let it return a Token")
         return Failure(reason="timeout", detail="the fetch function took too long")
+
+
+async def prepared(
+    make: Callable[[], Awaitable[TokenRequest]],
+    reader: Reader,
+    *,
+    client: OAuthClient,
+    connection: Connection,
+    clock: Clock,
+    until: float,
+) -> tuple[TokenRequest, Carrier] | Failure:
+    """Return the request of *client* that *make* makes, and who carries it, to be sent before anything else is awaited.
+
+    It ends when `clock.now()` reaches *until*. Whatever is raised is a Failure.
+    """
+    with clock.timeout_at(until):
+        try:
+            request = await make()
+            return request, await connection.carrier(client, reader, clock)
+        except CredentialError as error:
+            return error.failure
+        except ConfigurationError as error:
+            return misconfigured(str(error))
+        except TokenFlightError as error:  # the source of a subject token
+            return as_it_is(error, transient=error.transient)
+        except Exception as error:  # client authentication of the user's own
+            method = type(client.authentication).__name__
+            return Failure(reason="credential", detail=f"{method} raised {type(error).__name__}")
+    return Failure(reason="credential", detail="reading the client's credentials took too long")
 
 
 def weighed(trip: Trip, minted: Minted) -> Minted | Failure:
