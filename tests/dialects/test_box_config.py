@@ -212,9 +212,9 @@ def test_an_annotator_is_signed_for_unless_somebody_says_otherwise() -> None:
     for config_, says in ((None, False), (app, True)):
         with pytest.raises(ConfigurationError, match="pass its config, or unsigned=True"):
             box.annotator("ext-1", "Jane", config_, unsigned=says)
-    for id, name in (("", "Jane"), ("ext-1", ""), (None, "Jane"), ("ext-1", 7)):
+    for who, name in (("", "Jane"), ("ext-1", ""), (None, "Jane"), ("ext-1", 7)):
         with pytest.raises(ConfigurationError, match="pass two texts"):
-            box.annotator(id, name, app)  # type: ignore[arg-type]
+            box.annotator(who, name, app)  # type: ignore[arg-type]
 
 
 def test_the_key_of_a_config_shows_nowhere() -> None:

@@ -154,7 +154,8 @@ def _object(source: object) -> Mapping[str, Any]:
     if isinstance(source, Path):
         text, what = _file(source), f"the file {source.name!r}"
     elif isinstance(source, str | Secret):
-        text, what = Secret(source).reveal(), "the text of Box's config"
+        text = source.reveal() if isinstance(source, Secret) else source
+        what = "the text of Box's config"
     else:
         raise ConfigurationError(
             f"Box's config is a Path, its text or a mapping, not {type(source).__name__}: pass one of these"
