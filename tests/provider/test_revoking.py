@@ -314,5 +314,5 @@ async def test_over_real_sockets_a_revocation_carries_the_token_and_the_client()
     _, received = server.received
     assert (received.target, dict(parse_qsl(received.body.decode()))) == (
         "/revoke",
-        {"token": "tk-1", "token_type_hint": "access_token", "client_id": "service", "client_secret": SECRET},
+        {"token": "tk-1", "client_id": "service", "client_secret": SECRET},
     )
