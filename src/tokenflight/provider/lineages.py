@@ -116,6 +116,7 @@ class Lineages:
         async with anyio.create_task_group() as tasks:
             for lineage in self._by_name.values():
                 if lineage.unsaved:
+                    lineage.saving = False  # who tried again is gone
                     tasks.start_soon(self._save, lineage, next(iter(lineage.keys)))
 
     async def _save(self, lineage: Lineage, key: TokenKey) -> None:
