@@ -25,6 +25,7 @@ from tokenflight import (
     Grant,
     KeyStatus,
     MemoryStore,
+    MutualTLS,
     OAuthClient,
     PublicClient,
     RefreshPolicy,
@@ -67,6 +68,11 @@ clients: Mapping[str, OAuthClient] = {
         parameters={"tenant": "t"},
         origins=["https://api.example"],
         refresh=RefreshPolicy(early=0.5),
+    ),
+    "certificate": OAuthClient(
+        client_id="a",
+        token_endpoint="https://a.example/token",
+        authentication=MutualTLS(Path("client.pem"), Path("client.key"), password=secret_from_a_vault),
     ),
     "raw": OAuthClient(
         client_id="a",
@@ -251,6 +257,7 @@ OAuthClient(client_id="a", authentication=7)  # type: ignore[arg-type]  # pyrigh
 OAuthClient(client_id="a", scope=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 OAuthClient(client_id="a", origins=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 RefreshPolicy(early="soon")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+MutualTLS("client.pem")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 ClientSecretPost(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Fetch(resolve_at_once)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 TokenAuth("t")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -44,7 +44,7 @@ class Launching:
         state.root.spawn(self._fly, flight, self.mint)  # type: ignore[union-attr]  # open, so there is one
         return flight
 
-    def errand(self, key: TokenKey, trigger: Trigger, work: Mint) -> Flight:
+    def apart(self, key: TokenKey, trigger: Trigger, work: Mint) -> Flight:
         """Start a flight that is no renewal of *key*: nobody can join it, and of its outcome nothing is held.
 
         The caller has seen that it is open.

@@ -120,6 +120,19 @@ class TokenForgotten(KeyEvent):
 
 
 @frozen(kw_only=True, eq=False, repr=False)
+class TokenRevoked(KeyEvent):
+    """A server was asked to revoke a token and said that it counts no more."""
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class RevocationFailed(KeyEvent):
+    """A token was let go of and not revoked: it may count until its end. `reason` may be `no_endpoint`."""
+
+    reason: str
+    status: int | None
+
+
+@frozen(kw_only=True, eq=False, repr=False)
 class AnswerOdd(KeyEvent):
     """An endpoint's answer was used although a field of it was odd; `oddity` says how."""
 
@@ -167,6 +180,17 @@ class EndpointThrottled(Event):
     endpoint: str
     client: str
     held: float
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class ClockSkewLearned(Event):
+    """An endpoint refused what was signed for its date; from now on that is dated by the endpoint's clock.
+
+    `offset` is how many seconds that clock is ahead of this machine's; below 0, behind.
+    """
+
+    endpoint: str
+    offset: float
 
 
 @frozen(kw_only=True, eq=False, repr=False)

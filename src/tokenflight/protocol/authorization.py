@@ -134,9 +134,9 @@ class CodeExchange:
 
     async def present(self, attempt: Attempt) -> RequestParts:
         """Return the code and its verifier."""
-        fields = {"code": self.code.reveal()}
+        fields = {"code": (await attempt.read(self.code)).reveal()}
         if self.request.verifier is not None:
-            fields["code_verifier"] = self.request.verifier.reveal()
+            fields["code_verifier"] = (await attempt.read(self.request.verifier)).reveal()
         return RequestParts(fields=fields)
 
 

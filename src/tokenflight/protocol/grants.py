@@ -73,8 +73,12 @@ class ClientCredentials:
 
     def fields(self, key: TokenKey, scope: frozenset[str]) -> dict[str, str]:
         """Return `scope`, sorted, and `audience` or `resource`, each where there is one."""
-        fields = {"scope": " ".join(sorted(scope))} if scope else {}
-        return fields | audience_fields(key)
+        return scope_fields(scope) | audience_fields(key)
+
+
+def scope_fields(scope: frozenset[str]) -> dict[str, str]:
+    """Return a scope as `scope`, sorted; nothing for an empty one."""
+    return {"scope": " ".join(sorted(scope))} if scope else {}
 
 
 def audience_fields(key: TokenKey) -> dict[str, str]:
@@ -141,6 +145,8 @@ def check_key(client: OAuthClient, key: TokenKey) -> None:
         return
     key = evolve(key, scope=effective_scope(client, key))
     carried = token_fields(client, key)
+    if client.validation is not None:
+        client.validation.check_key(key)
     without = {
         "subject": evolve(key, subject=None),
         "audience": evolve(key, audience=None),

@@ -77,8 +77,11 @@ def _stored_key(client: OAuthClient, key: TokenKey) -> TokenKey:
 
 
 def _name(client: OAuthClient, key: TokenKey) -> str:
-    """Name a record by everything that shapes the request; a secret does not, so that a new one finds the old token."""
-    subject, audience = key.subject, key.audience
+    """Name a record by everything that shapes the request; a secret does not, so that a new one finds the old token.
+
+    How its token was validated counts too: what was kept without is nothing to who demands it.
+    """
+    subject, audience, validation = key.subject, key.audience, client.validation
     return record_name(
         (
             client.issuer,
@@ -91,5 +94,6 @@ def _name(client: OAuthClient, key: TokenKey) -> str:
             (subject.type, subject.id) if isinstance(subject, Subject) else None,
             None if audience is None else (audience.type, audience.value),
             effective_scope(client, key),
+            None if validation is None else repr(validation),
         )
     )

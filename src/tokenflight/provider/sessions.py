@@ -9,7 +9,7 @@ from attrs import evolve
 
 from tokenflight.engine.flight import Flight, Minted
 from tokenflight.engine.launching import as_it_is
-from tokenflight.errors import AuthorizationResponseError, ConfigurationError
+from tokenflight.errors import AuthorizationResponseError, ConfigurationError, TokenValidationError
 from tokenflight.model.failure import Failure
 from tokenflight.model.key import Audience, Subject, TokenKey, as_audience, as_scope, as_subject
 from tokenflight.model.policy import seconds
@@ -30,6 +30,14 @@ SubjectOf: TypeAlias = Callable[[Token], "Subject | str"]
 
 LIFETIME: Final = 600.0
 LONGEST: Final = 86_400.0
+VALIDATING: Final = 10.0
+_NO_ID_TOKEN: Final = Failure(
+    error=TokenValidationError,
+    reason="no_id_token",
+    detail="openid was asked for, and no ID token came",
+    transient=False,
+    hint="leave openid out of the scope, or let the server issue ID tokens to the client",
+)
 _NOTHING: Final[Mapping[str, str]] = {}
 
 
@@ -62,7 +70,7 @@ class Sessions:
         """
         name = self._holdings.clients.name(client)
         key = TokenKey(client=name, audience=as_audience(audience), scope=as_scope(scope))
-        found = await self._client(key)
+        found = await self._client(key, "authorization")
         until = self._holdings.engine.state.clock.wall() + min(seconds("lifetime", lifetime), LONGEST)
         return begin(found, key, redirect_uri=redirect_uri, parameters=parameters, until=until)
 
@@ -80,21 +88,24 @@ class Sessions:
         *subject* raises.
         """
         key = TokenKey(client=request.client, audience=request.audience, scope=request.scope)
-        client = await self._client(key)
         self._holdings.engine.asking.require_open()
+        client = await self._client(key)
+        whole, names_issuer = await self._server(client, key)
         wall = self._holdings.engine.state.clock.wall()
-        code = read_callback(request, callback_url, wall=wall, issuer=client.issuer, names_issuer=False)
+        code = read_callback(request, callback_url, wall=wall, issuer=client.issuer, names_issuer=names_issuer)
         if isinstance(code, Failure):
             raise code.exception(key)
         self._redeem_once(request, key, wall)
-        using = evolve(client, grant=CodeExchange(code=code, request=request))
+        using = evolve(whole, grant=CodeExchange(code=code, request=request))
 
         async def login(flight: Flight) -> Minted | Failure:
             with self._holdings.engine.state.undisturbed():
                 minted = await self._holdings.mint.once(flight, using)
+                if isinstance(minted, Minted):
+                    minted = await self._identified(whole, request, minted)
                 return minted if isinstance(minted, Failure) else await self._keep(client, key, minted, subject)
 
-        flight = self._holdings.engine.launching.errand(key, "login", login)
+        flight = self._holdings.engine.launching.apart(key, "login", login)
         await flight.wait()
         if isinstance(flight.outcome, Minted):
             return flight.outcome.token
@@ -116,11 +127,29 @@ class Sessions:
         await self._holdings.lineages.adopt(lineage, Secret(refresh_token), key)
         self._holdings.engine.lift(lineage.keys)
 
-    async def _client(self, key: TokenKey) -> OAuthClient:
+    async def _client(self, key: TokenKey, *needs: str) -> OAuthClient:
+        """Return the key's client, with the endpoints that it needs."""
         client = await self._holdings.clients.find(key.client)
+        if not isinstance(client, Failure) and needs:
+            client = await self._holdings.discovery.complete(client, *needs)
         if isinstance(client, Failure):
             raise client.exception(key)
         return client
+
+    async def _server(self, client: OAuthClient, key: TokenKey) -> tuple[OAuthClient, bool]:
+        """Return the client with its endpoints, and whether its server is known to name itself in every callback.
+
+        Nobody is asked for the latter alone: a client that says its token endpoint needs no metadata.
+        """
+        if client.token_endpoint is not None:
+            return client, False
+        whole = await self._holdings.discovery.complete(client)
+        metadata = await self._holdings.discovery.metadata(client)
+        if isinstance(whole, Failure):
+            raise whole.exception(key)
+        if isinstance(metadata, Failure):
+            raise metadata.exception(key)
+        return whole, metadata.iss_parameter_supported
 
     def _redeem_once(self, request: AuthorizationRequest, key: TokenKey, wall: float) -> None:
         """Raise where this process has redeemed the request; it is remembered for as long as it could be."""
@@ -134,6 +163,25 @@ class Sessions:
                 detail="this login was redeemed before",
             )
         self._redeemed[request.state] = request.expires_at.timestamp()
+
+    async def _identified(self, client: OAuthClient, request: AuthorizationRequest, minted: Minted) -> Minted | Failure:
+        """Add the validated claims of the ID token that a login with `openid` has to bring."""
+        if request.nonce is None:
+            return minted
+        token, clock = minted.token, self._holdings.engine.state.clock
+        text = token.extra.get("id_token")
+        if not isinstance(text, str):
+            return _NO_ID_TOKEN
+        claims = await self._holdings.validation.id_token(
+            client,
+            text,
+            nonce=request.nonce,
+            access_token=token.access_token.reveal(),
+            deadline=clock.now() + VALIDATING,
+        )
+        if isinstance(claims, Failure):
+            return claims
+        return evolve(minted, token=token.with_extra(id_token_claims=claims))
 
     async def _keep(
         self, client: OAuthClient, key: TokenKey, minted: Minted, subject: Subject | str | SubjectOf

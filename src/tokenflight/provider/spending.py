@@ -67,7 +67,7 @@ class Spending(Exchange):
             elif not replaced and not (isinstance(told, Failure) and told.lost):
                 lineage.heard(was)
         if isinstance(told, Told):
-            return self.wire.take(trip, told)
+            return await self.wire.take(trip, told, deadline)
         return told if replaced else await self._failed(trip, deadline, told, session)
 
     async def _keep(self, trip: Trip, told: Told) -> None:

@@ -104,7 +104,7 @@ async def _exchange(
     try:
         response = await http.send(outgoing, stream=True, auth=None, follow_redirects=False)
     except BaseException:
-        await _close(connecting, clock)
+        await close(connecting, clock)
         raise
     connecting.answering = True
     try:
@@ -112,7 +112,7 @@ async def _exchange(
     except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
         return evolve(failure_of(error, request.asked, answering=True), lost=True)
     finally:
-        await _close(response, clock)
+        await close(response, clock)
 
 
 class _Form(httpx.AsyncByteStream):
@@ -208,7 +208,7 @@ async def _unwind(response: httpx.Response, stream: AsyncIterator[bytes]) -> Non
             await anext(stream)
 
 
-async def _close(what: _Connecting | httpx.Response, clock: Clock) -> None:
+async def close(what: _Connecting | httpx.Response | httpx.AsyncClient, clock: Clock) -> None:
     """Close, even where this task is being cancelled; a failure to close is no failure of the exchange."""
     with clock.timeout_at(clock.now() + _CLOSING) as scope:
         scope.shield = True
