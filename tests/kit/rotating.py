@@ -11,6 +11,7 @@ import json
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import httpx
 from attrs import define, field, frozen
 from tests.kit.canary import canary
 from tests.kit.town import Town
@@ -235,6 +236,13 @@ def session_town(*, seed: int = 0, clock: VirtualClock | None = None, **server: 
     """Return a town whose endpoint is a rotating server."""
     clock = clock or VirtualClock(seed)
     return Town(clock=clock, endpoint=RotatingServer(clock=clock, **server))  # type: ignore[arg-type]  # what a Town asks
+
+
+def provider_of(place: Town, client: OAuthClient, **options: Any) -> tuple[TokenProvider, httpx.AsyncClient]:
+    """Return a provider that is entered and left by the test itself, and the http client that it goes by."""
+    http = httpx.AsyncClient(transport=place.endpoint.transport(), trust_env=False)
+    options = {"hooks": [place.events.append], "clock": place.clock} | options
+    return TokenProvider(client, http=http, **options), http
 
 
 async def adopted(place: Town, tokens: TokenProvider, subject: str = "ann", **login: Any) -> Family:

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 from attrs import define, field
-from tests.kit.rotating import RotatingServer, Swallow, adopted, app, session_town
+from tests.kit.rotating import RotatingServer, Swallow, adopted, app, provider_of, session_town
 from tests.kit.town import Town, records
 
 from tokenflight import MemoryStore, ProviderClosedError, SessionLostError, TokenFlightError, TokenProvider
@@ -144,7 +144,7 @@ async def test_leaving_saves_what_is_not_saved_yet():
 async def test_where_leaving_cannot_save_it_either_it_is_in_memory_and_saved_with_the_next(caplog):
     place = session_town()
     store = Slow(place.clock)
-    provider, http = _provider(place, store=store)
+    provider, http = provider_of(place, app(), store=store)
     async with http:
         async with provider:
             family = await adopted(place, provider)
@@ -156,14 +156,6 @@ async def test_where_leaving_cannot_save_it_either_it_is_in_memory_and_saved_wit
             assert (await asked(place, provider.source(subject="ann", audience="another"))).token is not None
         assert kept(store.store) == [family.newest]
         assert family.reuses == 0
-
-
-def _provider(place: Town, **options: Any) -> tuple[TokenProvider, Any]:
-    import httpx
-
-    http = httpx.AsyncClient(transport=place.endpoint.transport(), trust_env=False)
-    options = {"hooks": [place.events.append], "clock": place.clock} | options
-    return TokenProvider(app(), http=http, **options), http
 
 
 async def leave_in_the_air(place: Town, provider: TokenProvider, *, after: float = 0.5) -> list[Any]:
@@ -189,7 +181,7 @@ async def leave_in_the_air(place: Town, provider: TokenProvider, *, after: float
 async def test_leaving_lets_a_refresh_end_and_keeps_what_it_brings(slow):
     place = session_town()
     store = Slow(place.clock, delay=lambda: slow)
-    provider, http = _provider(place, store=store)
+    provider, http = provider_of(place, app(), store=store)
     async with http:
         async with provider:
             family = await adopted(place, provider)
@@ -206,7 +198,7 @@ async def test_leaving_lets_a_refresh_end_and_keeps_what_it_brings(slow):
 
 async def test_what_takes_longer_than_the_grace_is_broken_off_and_in_doubt_afterwards():
     place = session_town(grace=60.0)
-    provider, http = _provider(place, shutdown_grace=3.0)
+    provider, http = provider_of(place, app(), shutdown_grace=3.0)
     async with http:
         async with provider:
             family = await adopted(place, provider)

@@ -98,15 +98,10 @@ class AuthorizationRequest:
     @classmethod
     def load(cls, text: str | Secret) -> AuthorizationRequest:
         """Return the request that `dump` gave. Raises ConfigurationError, which shows nothing of it, for other text."""
+        dumped = Secret(text)
+        del text  # no traceback with locals is to show the verifier
         try:
-            kept: dict[str, Any] = json.loads(Secret(text).reveal())
-            return cls(
-                **{name: _text(kept[name], optional=name in _OPTIONAL) for name in _PLAIN},
-                expires_at=datetime.fromtimestamp(kept["expires_at"], UTC),
-                scope=None if kept["scope"] is None else frozenset(map(_text, kept["scope"])),
-                audience=None if kept["audience"] is None else Audience(*kept["audience"]),
-                verifier=None if kept["verifier"] is None else Secret(kept["verifier"]),
-            )
+            return cls(**_loaded(dumped))
         except (ValueError, TypeError, LookupError, OverflowError, OSError, RecursionError, ConfigurationError):
             pass
         raise ConfigurationError("this is no dumped AuthorizationRequest: load what dump() gave, unchanged")
@@ -204,6 +199,17 @@ def _challenge(verifier: Secret | None) -> dict[str, str]:
     digest = hashlib.sha256(verifier.reveal().encode("ascii")).digest()
     challenge = base64.urlsafe_b64encode(digest).decode("ascii").rstrip("=")
     return {"code_challenge": challenge, "code_challenge_method": "S256"}
+
+
+def _loaded(dumped: Secret) -> dict[str, Any]:
+    kept: dict[str, Any] = json.loads(dumped.reveal())
+    return {
+        **{name: _text(kept[name], optional=name in _OPTIONAL) for name in _PLAIN},
+        "expires_at": datetime.fromtimestamp(kept["expires_at"], UTC),
+        "scope": None if kept["scope"] is None else frozenset(map(_text, kept["scope"])),
+        "audience": None if kept["audience"] is None else Audience(*kept["audience"]),
+        "verifier": None if kept["verifier"] is None else Secret(kept["verifier"]),
+    }
 
 
 def _text(value: Any, *, optional: bool = False) -> Any:
