@@ -111,12 +111,12 @@ def opened(text: str) -> Read:
     return Read(header, claims)
 
 
-def algorithm_of(text: str) -> Any:
-    """Return the `alg` that a JWT claims; None where it is none."""
+def header_of(text: str) -> dict[str, Any]:
+    """Return the header of what looks like a JWT, unverified; an empty one where it does not."""
     try:
-        return _header(text).get("alg")
+        return _header(text)
     except BadTokenError:
-        return None
+        return {}
 
 
 def peeked(text: str | None) -> dict[str, Any] | None:
