@@ -14,6 +14,14 @@ PYTHONS = nox.project.python_versions(nox.project.load_toml("pyproject.toml"))
 PROVED = "*/tokenflight/model/*,*/tokenflight/protocol/*,*/tokenflight/engine/*,*/tokenflight/provider/*"
 LOWEST = ("anyio==4.16.0", "attrs==24.1.0", "httpx==0.27.0", "tenacity==9.0.0")
 
+REAL = ("tests/sockets", "tests/servers")
+"""What takes real seconds, on real sockets or against real servers."""
+
+
+def without(folders: tuple[str, ...]) -> list[str]:
+    """Return the options that leave folders out."""
+    return [f"--ignore={folder}" for folder in folders]
+
 
 def see_pyenv() -> None:
     """Put pyenv's interpreters ahead of its shims, which exist for versions that are not switched on too."""
@@ -45,14 +53,14 @@ def typing(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the suite against the built package; what takes real seconds on real sockets runs by itself."""
+    """Run the suite against the built package; what takes real seconds runs by itself."""
     session.install(".[test]")
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
     measured = ["--cov", "--cov-report="] if session.python == PYTHONS[0] else []
-    session.run("pytest", "-n", "2", "--dist", "worksteal", "--ignore", "tests/sockets", *measured)
-    session.run("pytest", "tests/sockets", *measured, *(["--cov-append"] if measured else []))
+    session.run("pytest", "-n", "2", "--dist", "worksteal", *without(REAL), *measured)
+    session.run("pytest", *REAL, *measured, *(["--cov-append"] if measured else []))
 
 
 @nox.session
@@ -67,7 +75,7 @@ def coverage(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """Run the quick part of the suite on the oldest dependencies that are allowed."""
     session.install(".[test]", *LOWEST)
-    session.run("pytest", "--ignore", "tests/sockets", *session.posargs)
+    session.run("pytest", *without(REAL), *session.posargs)
 
 
 @nox.session
@@ -82,6 +90,13 @@ def docs(session: nox.Session) -> None:
     """Run every Python block of README and docs, offline, and check that what they name exists."""
     session.install("-e", ".[test]")
     session.run("pytest", "tests/docs", *session.posargs)
+
+
+@nox.session
+def proofs(session: nox.Session) -> None:
+    """Run what shows each grant at each system, and write docs/grants.md from what passed."""
+    session.install("-e", ".[test]")
+    session.run("pytest", "--proofs", "tests/dialects", "tests/servers", *session.posargs)
 
 
 @nox.session

@@ -35,6 +35,8 @@ THIRD_PARTIES: dict[str, frozenset[str]] = {
     "model": frozenset({"attrs"}),
     "model.clock": frozenset({"anyio"}),
     "protocol": frozenset({"attrs"}),
+    "protocol.private_keys": frozenset({"attrs", "cryptography", "joserfc"}),  # the extra `jwt`, inside functions only
+    "protocol.verification": frozenset({"attrs", "joserfc"}),  # likewise
     "dialects": frozenset({"attrs"}),
     "transport": frozenset({"anyio", "attrs", "httpx"}),
     "transport.endpoint": frozenset({"anyio", "attrs", "httpx", "tenacity"}),

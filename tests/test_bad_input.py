@@ -81,8 +81,14 @@ MADE_WRONG: dict[str, tuple[Wrong, str]] = {
         lambda: plain(authentication=ClientSecretBasic),
         "call it with the client's secret, or leave it out",
     ),
-    "no endpoint": (lambda: plain(token_endpoint=None), "give token_endpoint"),
-    "an issuer alone": (lambda: plain(token_endpoint=None, issuer="https://auth.test"), "give token_endpoint"),
+    "no endpoint": (
+        lambda: plain(token_endpoint=None),
+        "give token_endpoint, or the issuer whose metadata tell it",
+    ),
+    "an issuer in plain http": (
+        lambda: plain(token_endpoint=None, issuer="http://auth.test"),
+        "write it with https (http is for loopback; allow_insecure=True accepts the risk)",
+    ),
     "Fetch and an endpoint": (
         lambda: OAuthClient(client_id="c", token_endpoint=URL, grant=Fetch(fetch)),
         "cannot use token_endpoint: leave it out",

@@ -9,6 +9,7 @@ import pytest
 
 from tokenflight import errors
 from tokenflight.errors import (
+    AuthorizationResponseError,
     ConfigurationError,
     EndpointUnreachableError,
     InvalidClientError,
@@ -21,6 +22,7 @@ from tokenflight.errors import (
     TokenEndpointError,
     TokenFlightError,
     TokenRequestError,
+    TokenValidationError,
     WarmUpError,
 )
 from tokenflight.model.key import Subject, TokenKey
@@ -40,6 +42,8 @@ def test_the_tree_is_as_documented() -> None:
         "EndpointUnreachableError": "TokenRequestError",
         "MalformedResponseError": "TokenRequestError",
         "SessionLostError": "TokenRequestError",
+        "TokenValidationError": "TokenRequestError",
+        "AuthorizationResponseError": "TokenRequestError",
         "TokenEndpointError": "TokenRequestError",
         "InvalidClientError": "TokenEndpointError",
         "InvalidGrantError": "TokenEndpointError",
@@ -72,7 +76,13 @@ def full() -> list[TokenFlightError]:
         ProviderClosedError("m"),
         StoreError("m"),
         WarmUpError("m", failed=()),
-        *[kind("m", **request) for kind in (TokenRequestError, EndpointUnreachableError, MalformedResponseError)],  # type: ignore[arg-type]
+        *[
+            kind("m", **request)  # type: ignore[arg-type]
+            for kind in (
+                *(TokenRequestError, EndpointUnreachableError, MalformedResponseError, TokenValidationError),
+                AuthorizationResponseError,
+            )
+        ],
         SessionLostError("m", ambiguous=True, **request),
         *[
             kind("m", **request, **endpoint)  # type: ignore[arg-type]

@@ -37,7 +37,7 @@ def test_every_public_name_is_listed_in_order_and_exists() -> None:
         module = importlib.import_module(name)
         listed = getattr(module, "__all__", None)
         if listed is not None:
-            assert list(listed) == sorted(listed), name
+            assert list(listed) == sorted(listed, key=lambda each: (not each.isupper(), each)), name
             assert all(hasattr(module, each) for each in listed), name
 
 
@@ -94,7 +94,9 @@ def _class(name: str, kind: type) -> Iterator[str]:
         yield f"    {name}{_signature(kind.__init__)}"
     annotated = _annotated(kind)
     for each, member in sorted(_members(kind).items()):
-        if isinstance(member, property):
+        if isinstance(member, classmethod):
+            yield f"    classmethod {each}{_signature(member.__func__)}"
+        elif isinstance(member, property):
             yield f"    {each}: {inspect.signature(member.fget).return_annotation}"  # type: ignore[arg-type]
         elif inspect.isfunction(member) and member.__module__.startswith("tokenflight"):
             yield f"    {'async ' if inspect.iscoroutinefunction(member) else ''}{each}{_signature(member)}"

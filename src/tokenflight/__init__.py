@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tokenflight.errors import (
+    AuthorizationResponseError,
     ConfigurationError,
     EndpointUnreachableError,
     InvalidClientError,
@@ -17,6 +18,7 @@ from tokenflight.errors import (
     TokenEndpointError,
     TokenFlightError,
     TokenRequestError,
+    TokenValidationError,
     WarmUpError,
 )
 from tokenflight.model.clock import Clock
@@ -27,14 +29,22 @@ from tokenflight.model.secret import Secret
 from tokenflight.model.status import EndpointHealth, KeyStatus
 from tokenflight.model.subject_token import ACCESS_TOKEN, SubjectToken, TokenSource
 from tokenflight.model.token import Token
+from tokenflight.protocol.access_token import AccessTokenValidation
+from tokenflight.protocol.assertions import TOKEN_ENDPOINT, Assertion
+from tokenflight.protocol.authorization import AuthorizationCode, AuthorizationRequest
 from tokenflight.protocol.client import Dialect, Endpoints, OAuthClient
+from tokenflight.protocol.client_assertions import ClientAssertion, ClientSecretJWT, PrivateKeyJWT
 from tokenflight.protocol.client_authentication import (
     ClientAuthentication,
     ClientSecretBasic,
     ClientSecretPost,
     PublicClient,
 )
+from tokenflight.protocol.client_certificates import MutualTLS
 from tokenflight.protocol.grants import ClientCredentials, Fetch, Grant
+from tokenflight.protocol.jwt_bearer import JWTBearer
+from tokenflight.protocol.refreshing import RefreshToken
+from tokenflight.protocol.signing import Signer
 from tokenflight.provider.clients import ClientResolver
 from tokenflight.provider.provider import TokenProvider
 from tokenflight.provider.source import BoundSource
@@ -48,12 +58,20 @@ if TYPE_CHECKING:
 __all__ = [
     "ACCESS_TOKEN",
     "ANY",
+    "TOKEN_ENDPOINT",
+    "AccessTokenValidation",
+    "Assertion",
     "Audience",
+    "AuthorizationCode",
+    "AuthorizationRequest",
+    "AuthorizationResponseError",
     "BoundSource",
+    "ClientAssertion",
     "ClientAuthentication",
     "ClientCredentials",
     "ClientResolver",
     "ClientSecretBasic",
+    "ClientSecretJWT",
     "ClientSecretPost",
     "Clock",
     "ConfigurationError",
@@ -65,16 +83,21 @@ __all__ = [
     "Grant",
     "InvalidClientError",
     "InvalidGrantError",
+    "JWTBearer",
     "KeyStatus",
     "MalformedResponseError",
     "MemoryStore",
+    "MutualTLS",
     "OAuthClient",
+    "PrivateKeyJWT",
     "ProviderClosedError",
     "PublicClient",
     "RefreshPolicy",
+    "RefreshToken",
     "RetryPolicy",
     "Secret",
     "SessionLostError",
+    "Signer",
     "Store",
     "StoreError",
     "Subject",
@@ -89,6 +112,7 @@ __all__ = [
     "TokenProvider",
     "TokenRequestError",
     "TokenSource",
+    "TokenValidationError",
     "WarmUpError",
 ]
 

@@ -102,6 +102,14 @@ class MalformedResponseError(TokenRequestError):
     """An answer came that is no token response (RFC 6749, section 5.1); of its body nothing is kept."""
 
 
+class TokenValidationError(TokenRequestError):
+    """An access or ID token came that failed validation: it is neither handed out nor kept, and never shown.
+
+    `reason` says what failed, such as `signature`, `issuer`, `audience`, `expired`, `algorithm`, `unknown_key` or
+    `not_a_jwt`.
+    """
+
+
 class AuthorizationResponseError(TokenRequestError):
     """A callback was refused: it does not answer the login that it was redeemed for. Nothing was sent.
 

@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 import textwrap
+import time
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -14,6 +15,7 @@ from urllib.parse import parse_qs
 import anyio
 import httpx
 import pytest
+from tests.kit.jwts import Server
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -46,19 +48,41 @@ def run(block: CodeType, namespace: dict[str, Any]) -> None:
     anyio.run(main)
 
 
+GRANTS = {"client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer"}
+
+
+def signing(request: httpx.Request, body: bytes) -> httpx.Response:
+    """Answer as a server does whose access tokens are JWTs."""
+    server = Server()
+    server.add("key-1")
+    if request.method == "GET":
+        return httpx.Response(200, json=server.document())
+    [audience] = parse_qs(body.decode())["audience"]
+    claims = {"iss": "https://jwt.example.com/", "aud": audience, "exp": time.time() + 3600}
+    return httpx.Response(200, json={"access_token": server.jwt("key-1", claims), "token_type": "Bearer"})
+
+
 class Internet:
-    """Answer a token request with a token, and anything else with its path, to who brings one."""
+    """Answer a token request with a token, who looks for metadata with some, and anything else with its path.
+
+    The last to those alone who bring a token.
+    """
 
     def __init__(self) -> None:
         self.issued = 0
 
     def answer(self, request: httpx.Request, body: bytes) -> httpx.Response:
+        if request.url.host == "jwt.example.com":
+            return signing(request, body)
         if request.method == "POST" and "grant_type" in (form := parse_qs(body.decode())):
-            assert form["grant_type"] == ["client_credentials"]
+            assert form["grant_type"][0] in GRANTS
             self.issued += 1
             return httpx.Response(
                 200, json={"access_token": f"t{self.issued}", "token_type": "Bearer", "expires_in": 3600}
             )
+        if request.url.path == "/.well-known/oauth-authorization-server":
+            root = f"{request.url.scheme}://{request.url.host}"
+            return httpx.Response(200, json={"issuer": root, "token_endpoint": f"{root}/token"})
         if not request.headers.get("authorization", "").startswith("Bearer t"):
             return httpx.Response(401, headers={"www-authenticate": "Bearer"})
         return httpx.Response(200, json={"path": request.url.path})

@@ -271,7 +271,7 @@ async def test_a_token_in_nobodys_demand_is_not_tried_for_again() -> None:
         await bench.clock.advance(66.0)
         bench.script(failure())
         entry = bench.entry()
-        bench.engine._launching.launch(entry, "due")
+        bench.engine.launching.launch(entry, "due")
         await bench.clock.advance(1.0)
         assert entry.failures == 1
         assert len(bench.state.schedule) == 0

@@ -22,7 +22,7 @@ async def test_a_launch_takes_over_from_the_plan_and_keeps_callers_on_the_fast_p
     async with Bench().entered() as bench:
         await bench.ask()
         entry = bench.entry()
-        flight = bench.engine._launching.launch(entry, "schedule")
+        flight = bench.engine.launching.launch(entry, "schedule")
         assert bench.state.flights == {KEY: flight}
         assert (flight.key, flight.trigger, flight.launched_at) == (KEY, "schedule", bench.clock.now())
         assert len(bench.state.schedule) == 0
@@ -38,7 +38,7 @@ async def test_a_launch_is_the_probe_before_it_has_sent_anything() -> None:
             bench.entry().not_before = 0.0
             await bench.fails()
         await bench.clock.advance(5.0)
-        bench.engine._launching.launch(bench.entry(), "call")
+        bench.engine.launching.launch(bench.entry(), "call")
         assert bench.entry().lane.health.probe == KEY
 
 
@@ -121,7 +121,7 @@ async def test_who_waits_when_the_engine_is_left_is_told_that_it_was() -> None:
 async def test_before_a_mint_is_given_nothing_is_brought() -> None:
     bench = Bench()
     flight = Flight(key=KEY, trigger="call", launched_at=0.0)
-    assert await bench.engine._launching.mint(flight) is CLOSED
+    assert await bench.engine.launching.mint(flight) is CLOSED
 
 
 def test_an_exception_is_carried_without_its_frames_and_causes() -> None:

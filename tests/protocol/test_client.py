@@ -170,13 +170,15 @@ def test_allowing_insecure_is_silent_where_nothing_is_insecure() -> None:
     assert client(allow_insecure=True).allow_insecure
 
 
-def test_an_issuer_alone_is_refused_and_told_to_give_the_endpoint() -> None:
-    with pytest.raises(ConfigurationError, match="an issuer alone is not looked up: give token_endpoint"):
-        client(token_endpoint=None, issuer="https://as.example")
+def test_an_issuer_alone_is_enough_and_labels_the_client() -> None:
+    found = client(token_endpoint=None, issuer="https://AS.example:443/tenant")
+
+    assert found.endpoint_label == "https://as.example"
+    assert found.identity == ("https://AS.example:443/tenant", None, found.client_id)
 
 
 def test_a_client_without_endpoint_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="there is none: give token_endpoint"):
+    with pytest.raises(ConfigurationError, match="give token_endpoint, or the issuer whose metadata tell it"):
         client(token_endpoint=None)
 
 

@@ -169,8 +169,14 @@ async def test_a_grant_without_endpoint_has_no_request() -> None:
         return Token("t")
 
     label = OAuthClient(client_id="label", grant=Fetch(fetch))
-    with pytest.raises(ConfigurationError, match="fetch sends no token request"):
+    with pytest.raises(ConfigurationError, match="and fetch has none: give token_endpoint"):
         await build(Attempt(key=KEY, client=label, wall=WALL, read=read, work=work))
+
+
+async def test_a_client_whose_issuer_was_not_asked_yet_has_no_request() -> None:
+    found = OAuthClient(client_id="c", issuer="https://as.example", authentication=SECRET)
+    with pytest.raises(ConfigurationError, match=r"https://as\.example has not told it yet: give token_endpoint"):
+        await build(Attempt(key=KEY, client=found, wall=WALL, read=read, work=work))
 
 
 def test_requests_and_answers_show_names_alone() -> None:

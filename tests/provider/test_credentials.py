@@ -10,8 +10,9 @@ import pytest
 from tests.kit.town import client
 
 from tokenflight import Secret
+from tokenflight.model.failure import CredentialError
 from tokenflight.provider import credentials
-from tokenflight.provider.credentials import CredentialError, Reader
+from tokenflight.provider.credentials import Reader
 
 pytestmark = pytest.mark.anyio
 CANARY = "CNRY-5ec4e7"

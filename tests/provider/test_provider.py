@@ -140,7 +140,7 @@ async def test_entered_again_nobody_waits_for_a_resolver_call_that_died_with_its
     place = chosen_town()
     async with httpx.AsyncClient(transport=place.endpoint.transport()) as http:
         provider = TokenProvider(lambda name: client(), http=http, clock=place.clock)
-        provider._holdings.clients._asking["tenant"] = object()  # type: ignore[assignment]
+        provider._holdings.clients._asking._under_way["tenant"] = object()  # type: ignore[assignment]
         async with provider as tokens:
             assert place.endpoint.is_live(await place.clock.run(tokens.token, "tenant"))
 

@@ -8,14 +8,27 @@ import anyio
 import pytest
 from attrs import evolve
 from tests.kit.bench import ChosenClock
+from tests.kit.keys import jwk
 from tests.kit.town import client
 
-from tokenflight import Audience, MemoryStore, OAuthClient, RefreshPolicy, Subject, Token, TokenKey
+from tokenflight import (
+    Assertion,
+    Audience,
+    Dialect,
+    JWTBearer,
+    MemoryStore,
+    OAuthClient,
+    RefreshPolicy,
+    Subject,
+    Token,
+    TokenKey,
+)
 from tokenflight.dialects import box
 from tokenflight.engine.flight import Minted
 from tokenflight.model.events import Event, StoreFailed
 from tokenflight.protocol.client_authentication import ClientSecretBasic, ClientSecretPost
 from tokenflight.protocol.grants import Fetch
+from tokenflight.provider import shelf as shelves
 from tokenflight.provider.records import Records
 from tokenflight.stores import Record, TokenRecord
 
@@ -29,7 +42,7 @@ class Shelf:
     def __init__(self, store: Any = None) -> None:
         self.clock = ChosenClock()
         self.store = MemoryStore() if store is None else store
-        self.records = Records(self.store, clock=self.clock)
+        self.records = Records(shelves.Shelf(self.store, clock=self.clock), clock=self.clock)
         self.events: list[Event] = []
 
     def minted(self, value: str = "t", **fields: Any) -> Minted:
@@ -212,3 +225,28 @@ async def test_a_grant_that_spends_what_it_presents_has_no_default_lifetime() ->
     record = TokenRecord(key=KEY, token=Token("t"), sent_at=0.0)
     once = box.client(client_id="c", client_secret="s", grant=Once())
     assert shelf.records.minted(record, once, RefreshPolicy()).default_lifetime is None
+
+
+async def test_what_an_assertion_says_of_whom_names_the_record_and_its_key_does_not() -> None:
+    shelf = Shelf()
+
+    def bearing(kind: str = "P-256", **said: Any) -> OAuthClient:
+        inside = said.pop("inside", {})
+        grant = JWTBearer(Assertion(jwk(kind), **said), inside=inside)
+        return client(issuer="https://auth.test", grant=grant, dialect=Dialect())
+
+    key = TokenKey(client="name")
+    await shelf.save(bearing(subject="alice"), key)
+
+    assert await shelf.load(bearing("RSA", subject="alice", lifetime=30), key) is not None
+    for other in (
+        bearing(),
+        bearing(subject="bob"),
+        bearing(subject="alice", issuer="i"),
+        bearing(subject="alice", audience="a"),
+        bearing(subject="alice", claims={"role": "admin"}),
+        bearing(subject="alice", inside={"scope": "scope"}),
+    ):
+        assert await shelf.load(other, key) is None
+    presenting = client(grant=JWTBearer(), dialect=Dialect())
+    assert await shelf.load(presenting, key) is None

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from urllib.parse import urlencode
 
 import anyio
 import httpx
@@ -10,7 +11,7 @@ import pytest
 
 from tokenflight.model.secret import Secret
 from tokenflight.model.token import Token
-from tokenflight.testing import Answer, Delay, Error, FakeTokenEndpoint, Issue, Throttle, VirtualClock
+from tokenflight.testing import Answer, Delay, Error, FakeTokenEndpoint, Issue, Request, Throttle, VirtualClock
 
 pytestmark = pytest.mark.anyio
 
@@ -73,6 +74,33 @@ async def test_once_clients_are_registered_no_other_is_served(endpoint: FakeToke
         (400, "invalid_target"),
     ]
     assert endpoint.ledger[-1].error == "invalid_target"
+
+
+async def test_a_client_may_be_known_by_its_certificate_and_then_by_no_secret(endpoint: FakeTokenEndpoint) -> None:
+    endpoint.register("service", thumbprint=Request(method="POST", url="", client_certificate=b"one").thumbprint or "")
+    endpoint.register("other", "hush", thumbprint=["two", "three"])
+    bare = {"grant_type": "client_credentials", "client_id": "service"}
+    statuses = []
+    for fields, certificate in (
+        (bare, b"one"),
+        (bare, b"another"),
+        (bare, None),
+        (bare | {"client_secret": "hush"}, b"one"),
+        (bare | {"client_id": "other"}, b"one"),
+        (bare | {"client_id": "other", "client_secret": "hush"}, b"one"),
+    ):
+        request = Request(
+            method="POST",
+            url=endpoint.url,
+            headers=(("content-type", "application/x-www-form-urlencoded"),),
+            body=urlencode(fields).encode(),
+            client_certificate=certificate,
+        )
+        statuses.append((await endpoint.handle(request)).status)
+    assert statuses == [200, 401, 401, 401, 401, 200]
+    methods = [entry.authentication for entry in endpoint.ledger]
+    assert methods == ["tls_client_auth"] * 2 + ["none", "client_secret_post", "tls_client_auth", "client_secret_post"]
+    endpoint.ledger.waive("flights", because="it is handled here and carried by nobody, who would end it")
 
 
 async def test_basic_credentials_that_fail_are_challenged(endpoint: FakeTokenEndpoint) -> None:

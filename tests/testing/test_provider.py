@@ -238,9 +238,9 @@ async def test_revoked_tokens_are_refused_by_the_api_and_healed_by_the_auth(
         if entered:
             await tokens.__aenter__()
         assert (await http.get(api.url)).status_code == 200
-        assert tokens.revoke() == 1
+        assert tokens.revoke_all() == 1
         assert (await http.get(api.url)).status_code == 200
-        assert tokens.revoke() == 1
+        assert tokens.revoke_all() == 1
         assert (await http.post(api.url, content=parts())).status_code == 401
         await anyio.wait_all_tasks_blocked()
         assert (await http.post(api.url, content=parts())).status_code == 200

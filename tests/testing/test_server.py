@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 
 import anyio
 import httpx
 import pytest
 import trustme
+from tests.kit.pki import Pair, authority
 
 from tokenflight.testing import Answer, Entry, FakeTokenEndpoint, Hang, LoopbackServer, Reply, Request
 
@@ -109,6 +111,33 @@ async def test_tls_is_served_with_a_context(endpoint: FakeTokenEndpoint) -> None
         async with httpx.AsyncClient() as stranger:
             with pytest.raises(httpx.ConnectError):
                 await stranger.get(url)
+
+
+@pytest.mark.parametrize("needed", [True, False], ids=["needed", "wanted"])
+async def test_the_certificate_of_a_client_is_told_with_its_request(
+    endpoint: FakeTokenEndpoint, tmp_path: Path, needed: bool
+) -> None:
+    issued = authority().client()
+    pair, trusting = Pair.at(tmp_path, issued), ssl.create_default_context()
+    authority().ca.configure_trust(trusting)
+    bare = FORM | {"client_secret": ""}
+    async with endpoint.serve(ssl_context=authority().server(needed=needed)) as url:
+        async with httpx.AsyncClient(verify=trusting) as http:
+            if needed:
+                with pytest.raises(httpx.HTTPError):
+                    await http.get(url)
+            else:
+                assert (await http.post(url, data=FORM)).status_code == 200
+                assert (await http.post(url, data=bare)).status_code == 401
+                assert endpoint.ledger[-1].request.client_certificate is None
+        before = len(endpoint.ledger)
+        trusting.load_cert_chain(pair.certificate, pair.key)
+        async with httpx.AsyncClient(verify=trusting) as http:
+            for _ in range(2):
+                assert (await http.post(url, data=bare)).status_code == 200
+    requests = [entry.request for entry in endpoint.ledger][before:]
+    assert [request.client_certificate for request in requests] == [issued.der] * 2
+    assert [request.thumbprint for request in requests] == [issued.thumbprint] * 2
 
 
 async def test_what_the_block_raises_comes_out_as_it_is(endpoint: FakeTokenEndpoint) -> None:

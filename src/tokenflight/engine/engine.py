@@ -32,9 +32,9 @@ class Engine:
         self.planning = Planning(self.state)
         self.landing = Landing(self.state, self.planning)
         self.answers = Answers(self.state, self.planning)
-        self._launching = Launching(self.state, self.landing)
-        self._renewing = Renewing(self.state, self.planning, self._launching)
-        self.asking = Asking(self.state, self.planning, self._launching)
+        self.launching = Launching(self.state, self.landing)
+        self._renewing = Renewing(self.state, self.planning, self.launching)
+        self.asking = Asking(self.state, self.planning, self.launching)
 
     def __repr__(self) -> str:
         return f"Engine({self.state!r})"
@@ -43,7 +43,7 @@ class Engine:
         """Start the root task; *mint* brings the tokens, *cleanup* runs last."""
         state = self.state
         state.begin_anew()
-        self._launching.mint = mint
+        self.launching.mint = mint
         state.root = RootTask(state.clock, self._renewing.run, state.hooks.run, cleanup=cleanup)
         for entry in state.entries:
             if entry.pins:
@@ -75,6 +75,15 @@ class Engine:
         self.landing.end(entry.key)
         self.state.entries.close(entry)
         self.state.hooks.emit(TokenForgotten(key=entry.key))
+
+    def lift(self, keys: Iterable[TokenKey]) -> None:
+        """Hold *keys* and their clients back no more: somebody changed something on purpose."""
+        for key in keys:
+            entry = self.state.entries.find(key)
+            if entry is not None:
+                entry.lift()
+                if entry.lane is not None:
+                    entry.lane.lift()
 
     def clear_client(self, client: str) -> list[TokenKey]:
         """Empty every key of a client; their pins and bound sources stay. Return the keys that held a token.

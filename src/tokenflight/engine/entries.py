@@ -105,6 +105,10 @@ class Entry:
         self.token, self.life = token, life
         self.fresh_until = life.due_at
         self.used_at = NEVER
+        self.lift()
+
+    def lift(self) -> None:
+        """Forget that it failed, and hold it back no more."""
         self.failures = self.refusals = 0
         self.refused_since = math.inf
         self.not_before = NEVER

@@ -144,6 +144,14 @@ class Landing:
             )
         )
 
+    def plant(self, key: TokenKey, minted: Minted) -> None:
+        """Hold a token that came by no flight of *key*; one that is up leaves nothing behind."""
+        flight = self._state.flights.get(key)
+        if flight is not None:
+            self._state.abandon(flight)
+        now = self._state.clock.now()
+        self._hold(self._state.entry(key), Flight(key=key, trigger="login", launched_at=now), minted)
+
     def life(self, minted: Minted) -> Life:
         """Lay out the life of a token that was brought; each call draws anew."""
         return live(

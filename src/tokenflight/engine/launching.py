@@ -14,6 +14,7 @@ from tokenflight.engine.landing import Landing
 from tokenflight.engine.state import State
 from tokenflight.model.events import FlightLaunched, Trigger
 from tokenflight.model.failure import CLOSED, Failure
+from tokenflight.model.key import TokenKey
 from tokenflight.model.token import Token
 
 Mint: TypeAlias = Callable[[Flight], Awaitable[Minted | Failure]]
@@ -40,14 +41,23 @@ class Launching:
         state.schedule.drop(entry)
         entry.settle()
         state.hooks.emit(FlightLaunched(key=entry.key, trigger=trigger))
-        state.root.spawn(self._fly, flight)  # type: ignore[union-attr]  # open, so there is one
+        state.root.spawn(self._fly, flight, self.mint)  # type: ignore[union-attr]  # open, so there is one
         return flight
 
-    async def _fly(self, flight: Flight) -> None:
+    def apart(self, key: TokenKey, trigger: Trigger, work: Mint) -> Flight:
+        """Start a flight that is no renewal of *key*: nobody can join it, and of its outcome nothing is held.
+
+        The caller has seen that it is open.
+        """
+        flight = Flight(key=key, trigger=trigger, launched_at=self._state.clock.now(), forgotten=True)
+        self._state.root.spawn(self._fly, flight, work)  # type: ignore[union-attr]  # open, so there is one
+        return flight
+
+    async def _fly(self, flight: Flight, mint: Mint) -> None:
         root = self._state.root
         try:
             AIRBORNE.set(flight)
-            flight.outcome = await self.mint(flight)
+            flight.outcome = await mint(flight)
         except anyio.get_cancelled_exc_class():
             if root is not None and not root.closing:
                 flight.outcome = _unexpected("cancelled from outside")

@@ -10,7 +10,8 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from contextvars import Context
 from typing import Any
 from weakref import finalize
@@ -21,6 +22,9 @@ from anyio.abc import TaskGroup
 from tokenflight.model.clock import Clock
 
 logger = logging.getLogger(__name__)
+
+BREAKING_OFF = 1.0
+"""Seconds for the end of what was broken off."""
 
 
 class RootTask:
@@ -41,6 +45,7 @@ class RootTask:
         self._begun = anyio.Event()
         self._ended = anyio.Event()
         self._task: object = None
+        self._undisturbed: set[anyio.CancelScope] = set()
         self._stopped = False
         # It warns at the interpreter's end too, when a __del__ could no longer be heard.
         self._warning = finalize(self, _warn_unleft, self._pid)
@@ -96,8 +101,21 @@ class RootTask:
         if self._group is not None:
             Context().run(self._group.start_soon, self._guarded, function, *args)
 
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Let the end wait for what is done in the block, for as long as the grace lasts."""
+        with anyio.CancelScope(shield=True) as scope:
+            self._undisturbed.add(scope)
+            try:
+                yield
+            finally:
+                self._undisturbed.discard(scope)
+
     async def stop(self, grace: float) -> None:
-        """Cancel everything and wait for the end, *grace* seconds at most. Leaves a dead or foreign one alone."""
+        """Cancel everything and wait for the end, *grace* seconds at most. Leaves a dead or foreign one alone.
+
+        What must not be disturbed is let finish within the grace, and broken off then.
+        """
         self._stopped = True
         self._warning.detach()
         if not self.alive or self._task is None:
@@ -105,9 +123,14 @@ class RootTask:
         if self._group is not None:
             self._group.cancel_scope.cancel()
         # Shielded, because whoever leaves in a cancelled scope must not leave tasks behind; bounded by the grace.
-        with self._clock.timeout_at(self._clock.now() + grace) as scope:
-            scope.shield = True
-            await self._ended.wait()
+        for patience in (grace, BREAKING_OFF):
+            with self._clock.timeout_at(self._clock.now() + patience) as scope:
+                scope.shield = True
+                await self._ended.wait()
+            if not self._undisturbed:
+                return
+            for child in tuple(self._undisturbed):
+                child.shield = False
 
     async def _main(self, grace: float) -> None:
         try:

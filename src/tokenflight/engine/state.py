@@ -10,6 +10,8 @@ Everything that changes it runs in the provider's loop without an await in betwe
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final, TypeAlias
 
 from tokenflight.engine.entries import Entries, Entry
@@ -62,6 +64,17 @@ class State:
         how = "open" if self.open else "closed"
         return f"{how}, held={len(self.entries)}, airborne={len(self.flights)}, planned={len(self.schedule)}"
 
+    def undisturbed(self) -> AbstractContextManager[None]:
+        """Return a context whose block is let finish where the provider is left meanwhile, within the grace."""
+        return nullcontext() if self.root is None else self.root.undisturbed()
+
+    def spawn(self, function: Callable[..., Awaitable[None]], *args: object) -> bool:
+        """Start a task that no caller owns; return whether something can be started here and now."""
+        if self.root is None or not self.root.open:
+            return False
+        self.root.spawn(function, *args)
+        return True
+
     def entry(self, key: TokenKey) -> Entry:
         """Find or make the entry of *key*; who makes room for a new one is closed."""
         entry = self.entries.find(key)
@@ -91,7 +104,7 @@ class State:
         flight.boarded = True
         lane = self.lanes.lane(flight.key.client, endpoint, label, self.clock.now())
         entry = self.entries.find(flight.key)
-        if entry is not None and entry.lane is not lane:
+        if entry is not None and entry.lane is not lane and not flight.forgotten:
             if entry.lane is not None:
                 entry.lane.end(entry.key)
             entry.lane = lane

@@ -8,10 +8,10 @@ from attrs import asdict, astuple, frozen
 
 from tokenflight.model.key import TokenKey
 
-Trigger: TypeAlias = Literal["call", "due", "schedule", "pinned", "min_ttl", "rejection", "probe", "look"]
+Trigger: TypeAlias = Literal["call", "due", "schedule", "pinned", "min_ttl", "rejection", "probe", "look", "login"]
 """Why a flight was launched: a `call` without a usable token, a call that found it `due`, the `schedule`, a `pinned`
-key without a token, a `min_ttl`, a `rejection`, the `probe` of an endpoint that is down, or a `look` at whether the
-credentials of a key that is held back have changed."""
+key without a token, a `min_ttl`, a `rejection`, the `probe` of an endpoint that is down, a `look` at whether the
+credentials of a key that is held back have changed, or a `login` that was redeemed."""
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -120,10 +120,33 @@ class TokenForgotten(KeyEvent):
 
 
 @frozen(kw_only=True, eq=False, repr=False)
+class TokenRevoked(KeyEvent):
+    """A server was asked to revoke a token and said that it counts no more."""
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class RevocationFailed(KeyEvent):
+    """A token was let go of and not revoked: it may count until its end. `reason` may be `no_endpoint`."""
+
+    reason: str
+    status: int | None
+
+
+@frozen(kw_only=True, eq=False, repr=False)
 class AnswerOdd(KeyEvent):
     """An endpoint's answer was used although a field of it was odd; `oddity` says how."""
 
     oddity: str
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class SessionLost(KeyEvent):
+    """A session's refresh token is gone; a person has to log in again.
+
+    `ambiguous` tells that a reply was lost that may have held its successor.
+    """
+
+    ambiguous: bool
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -157,6 +180,17 @@ class EndpointThrottled(Event):
     endpoint: str
     client: str
     held: float
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class ClockSkewLearned(Event):
+    """An endpoint refused what was signed and took it dated by its own clock, which counts from now on.
+
+    `offset` is how many seconds that clock is ahead of this machine's; below 0, behind.
+    """
+
+    endpoint: str
+    offset: float
 
 
 @frozen(kw_only=True, eq=False, repr=False)

@@ -96,6 +96,14 @@ class Failure:
         return evolve(self, attempts=0)
 
 
+class CredentialError(Exception):
+    """A source gave no secret, or what it gave cannot be used; carries the Failure that says so, and leaves no room."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
+
+
 _ERRORS: Final[dict[str, type[TokenEndpointError]]] = {
     "invalid_client": InvalidClientError,
     "invalid_grant": InvalidGrantError,

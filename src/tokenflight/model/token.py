@@ -100,6 +100,18 @@ class Token:
         """Return when the request for this token was sent, in aware UTC."""
         return _datetime(self._issued)
 
+    def with_extra(self, **fields: Any) -> Token:
+        """Return the same token with more in its `extra`."""
+        return Token(
+            self.access_token,
+            token_type=self.token_type,
+            expires_at=self.expires_at,
+            scope=self.scope,
+            refresh_token=self.refresh_token,
+            extra={**self.extra, **fields},
+            issued_at=self.issued_at,
+        )
+
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError("a Token is immutable: make a new one")
 

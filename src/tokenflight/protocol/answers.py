@@ -74,12 +74,22 @@ def read_fields(answer: TokenAnswer) -> dict[str, Any] | Unreadable:
         return Unreadable("the body cannot be read")
 
 
+def read_document(body: bytes, *, once: frozenset[str]) -> dict[str, Any] | Unreadable:
+    """Read a public document: a JSON object in UTF-8, in which no name of *once* comes twice; see `read_fields`."""
+    try:
+        return _read_json(body.decode("utf-8-sig"), once)
+    except UnicodeDecodeError:
+        return Unreadable("the body is not UTF-8")
+    except (ValueError, RecursionError):
+        return Unreadable("the body cannot be read")
+
+
 def _read_form(text: str) -> dict[str, Any] | Unreadable:
     pairs = parse_qsl(text.strip(), keep_blank_values=True, errors="replace", max_num_fields=_MAX_FORM_FIELDS)
-    return _told_twice(pairs) or dict(pairs)
+    return _told_twice(pairs, _DECISIVE) or dict(pairs)
 
 
-def _read_json(text: str) -> dict[str, Any] | Unreadable:
+def _read_json(text: str, once: frozenset[str] = _DECISIVE) -> dict[str, Any] | Unreadable:
     outermost: list[tuple[str, Any]] = []
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -92,13 +102,13 @@ def _read_json(text: str) -> dict[str, Any] | Unreadable:
     )
     if not isinstance(read, dict):
         return Unreadable("the body is JSON but no object")
-    return _told_twice(outermost) or read
+    return _told_twice(outermost, once) or read
 
 
-def _told_twice(pairs: Iterable[tuple[str, Any]]) -> Unreadable | None:
+def _told_twice(pairs: Iterable[tuple[str, Any]], once: frozenset[str]) -> Unreadable | None:
     seen: set[str] = set()
     for name, _ in pairs:
-        if name in seen and name in _DECISIVE:
+        if name in seen and name in once:
             return Unreadable(f"the body says {name} twice")
         seen.add(name)
     return None
@@ -122,14 +132,15 @@ def retry_after(headers: Mapping[str, str], wall: float) -> float | None:
     value = headers.get("retry-after", "").strip()
     if _DELAY.fullmatch(value):
         return float(value)
-    until = _http_date(value)
+    until = http_date(value)
     if until is None:
         return None
-    sent = _http_date(headers.get("date", "").strip())
+    sent = http_date(headers.get("date", "").strip())
     return max(0.0, until - (wall if sent is None else sent))
 
 
-def _http_date(value: str) -> float | None:
+def http_date(value: str) -> float | None:
+    """Return an HTTP date as Unix time; None for what is none (RFC 9110, section 5.6.7)."""
     if not value or len(value) > _MAX_DATE_LENGTH:
         return None
     try:

@@ -43,14 +43,9 @@ class AuthorizationCode:
     repeatable = True
     carries = frozenset({"subject"})
 
-    @property
-    def refreshing(self) -> RefreshToken:
-        """Return the grant by which its sessions go on."""
-        return RefreshToken(grace=self.grace)
-
     def fields(self, key: TokenKey, scope: frozenset[str]) -> dict[str, str]:
-        """Return what its sessions' requests carry; see `RefreshToken.fields`."""
-        return session_fields(key)
+        """Return what its sessions' requests carry; see `RefreshToken.fields`. The code itself is `redeem`'s."""
+        return {"grant_type": RefreshToken.grant_type, **session_fields(key)}
 
     async def present(self, attempt: Attempt) -> RequestParts:
         """Return the refresh token that is to be spent."""
@@ -137,9 +132,9 @@ class CodeExchange:
 
     async def present(self, attempt: Attempt) -> RequestParts:
         """Return the code and its verifier."""
-        fields = {"code": self.code.reveal()}
+        fields = {"code": (await attempt.read(self.code)).reveal()}
         if self.request.verifier is not None:
-            fields["code_verifier"] = self.request.verifier.reveal()
+            fields["code_verifier"] = (await attempt.read(self.request.verifier)).reveal()
         return RequestParts(fields=fields)
 
 
@@ -161,19 +156,10 @@ def begin(
     scope = client.scope if key.scope is None else key.scope
     verifier = Secret(secrets.token_urlsafe(_ENTROPY)) if grant.pkce else None
     state, nonce = secrets.token_urlsafe(_ENTROPY), secrets.token_urlsafe(_ENTROPY) if "openid" in scope else None
-    said = {
-        "response_type": "code",
-        "client_id": client.client_id,
-        "redirect_uri": _redirect(redirect_uri),
-        "scope": " ".join(sorted(scope)) or None,
-        "state": state,
-        "nonce": nonce,
-        "code_challenge": None if verifier is None else _s256(verifier),
-        "code_challenge_method": None if verifier is None else "S256",
-        **audience_fields(key),
-    }
+    said = {"client_id": client.client_id, "redirect_uri": _redirect(redirect_uri), "state": state, "nonce": nonce}
+    said |= {"scope": " ".join(sorted(scope)) or None, **_challenge(verifier), **audience_fields(key)}
     return AuthorizationRequest(
-        url=_url(endpoint, {name: value for name, value in said.items() if value is not None}, parameters),
+        url=_url(endpoint, said, parameters),
         state=state,
         expires_at=datetime.fromtimestamp(until, UTC),
         client=key.client,
@@ -186,14 +172,15 @@ def begin(
     )
 
 
-def _url(endpoint: str, said: Mapping[str, str], parameters: Mapping[str, str]) -> str:
+def _url(endpoint: str, said: Mapping[str, str | None], parameters: Mapping[str, str]) -> str:
     if not all(isinstance(text, str) for pair in parameters.items() for text in pair):
         raise ConfigurationError("parameters are named strings: pass a dict of str to str")
     twice = sorted(parameters.keys() & (_SET_HERE | said.keys()))
     if twice:
         raise ConfigurationError(f"the parameter {twice[0]!r} is set by the library: say it by an argument of begin()")
+    query = {"response_type": "code", **{name: value for name, value in said.items() if value is not None}}
     joint = "&" if urlsplit(endpoint).query else "?"
-    return f"{endpoint}{joint}{urlencode({**said, **parameters})}"
+    return f"{endpoint}{joint}{urlencode({**query, **parameters})}"
 
 
 def _redirect(uri: str | None) -> str | None:
@@ -202,9 +189,13 @@ def _redirect(uri: str | None) -> str | None:
     return uri
 
 
-def _s256(verifier: Secret) -> str:
+def _challenge(verifier: Secret | None) -> dict[str, str]:
+    """Return the hash that a code is bound to (RFC 7636, section 4.2)."""
+    if verifier is None:
+        return {}
     digest = hashlib.sha256(verifier.reveal().encode("ascii")).digest()
-    return base64.urlsafe_b64encode(digest).decode("ascii").rstrip("=")
+    challenge = base64.urlsafe_b64encode(digest).decode("ascii").rstrip("=")
+    return {"code_challenge": challenge, "code_challenge_method": "S256"}
 
 
 def _text(value: Any, *, optional: bool = False) -> Any:

@@ -16,8 +16,10 @@ from tokenflight.model.key import NO_SCOPE, as_scope
 from tokenflight.model.origin import Origins, is_private_to_the_wire, origin_of
 from tokenflight.model.origin import origins as as_origins
 from tokenflight.model.policy import RefreshPolicy
+from tokenflight.protocol.access_token import AccessTokenValidation
 from tokenflight.protocol.client_authentication import (
     ClientAuthentication,
+    Demanding,
     PublicClient,
     as_authentication,
     has_surrogate,
@@ -122,18 +124,20 @@ class OAuthClient:
 
     Attributes:
         client_id: its name there; for `Fetch` a label.
-        token_endpoint: https; plain http on loopback only, or with `allow_insecure=True`.
-        issuer: the server's own name (RFC 8414); kept beside the endpoint as part of the client's identity.
+        token_endpoint: https; plain http on loopback only, or with `allow_insecure=True`. None: the issuer's metadata
+            say where it is.
+        issuer: the server's own name (RFC 8414), to the letter; part of the client's identity.
         authentication: how it proves who it is. A str, Secret, Path or callable is a secret and means
             ClientSecretBasic; None is PublicClient.
         grant: how it asks.
         scope: asked for where a call names none; a str is split on spaces.
         parameters: more form fields for every request.
         origins: where its tokens may go; `()` leaves that to the auth, `ANY` allows every origin.
-        endpoints: its server's other endpoints.
+        endpoints: its server's other endpoints; where they are None, the issuer's metadata count.
         dialect: its provider's deviations.
         refresh: its own refresh windows; None takes the provider's.
         default_lifetime: how often, in seconds, a token without `expires_in` is renewed while in use.
+        validation: how each new access token is checked before it is kept; None takes it as it is, opaque.
         allow_insecure: send credentials in plain text over http; says so loudly.
 
     Raises ConfigurationError for whatever cannot work, before anything is sent.
@@ -152,21 +156,27 @@ class OAuthClient:
     refresh: RefreshPolicy | None = field(default=None, validator=_one_of(RefreshPolicy, type(None)))
     default_lifetime: float = field(default=300.0, validator=_lasting)
     allow_insecure: bool = field(default=False, validator=_one_of(bool))
+    validation: AccessTokenValidation | None = field(default=None, validator=_one_of(AccessTokenValidation, type(None)))
 
     def __attrs_post_init__(self) -> None:
         """Check what no field can see alone."""
         if isinstance(self.grant, Fetch):
             self._check_fetch()
             return
-        if self.token_endpoint is None:
-            known = "an issuer alone is not looked up" if self.issuer is not None else "there is none"
-            raise ConfigurationError(f"a client needs its token endpoint, and {known}: give token_endpoint")
+        if self.token_endpoint is None and self.issuer is None:
+            raise ConfigurationError(
+                "a client needs to know where to ask: give token_endpoint, or the issuer whose metadata tell it"
+            )
         if isinstance(self.grant, ClientCredentials) and isinstance(self.authentication, PublicClient):
             raise ConfigurationError(
                 "client credentials need a client that authenticates (RFC 6749, section 4.4): "
                 "give authentication, such as ClientSecretPost(...)"
             )
         self._check_urls()
+        self._check_validation()
+        for part in (self.authentication, self.grant):
+            if isinstance(part, Demanding):
+                part.check_client(self)
 
     @property
     def identity(self) -> tuple[str | None, str | None, str]:
@@ -175,8 +185,9 @@ class OAuthClient:
 
     @property
     def endpoint_label(self) -> str:
-        """Return the origin of the token endpoint; for `Fetch` the client id."""
-        return self.client_id if self.token_endpoint is None else origin_of(self.token_endpoint)
+        """Return the origin of the token endpoint, or of the issuer that tells it; for `Fetch` the client id."""
+        where = self.token_endpoint or self.issuer
+        return self.client_id if where is None else origin_of(where)
 
     def __repr__(self) -> str:
         return (
@@ -192,10 +203,25 @@ class OAuthClient:
             "parameters": bool(self.parameters),
             "endpoints": self.endpoints != Endpoints(),
             "dialect": self.dialect != Dialect(),
+            "validation": self.validation is not None,
         }
         for name, is_set in unused.items():
             if is_set:
                 raise ConfigurationError(f"Fetch asks no token endpoint and cannot use {name}: leave it out")
+
+    def _check_validation(self) -> None:
+        if self.validation is None or self.issuer is not None:
+            return
+        if self.validation.issuer is None:
+            raise ConfigurationError(
+                "access tokens are validated, and by whom they must be issued is open: "
+                "give issuer, or AccessTokenValidation(issuer=...)"
+            )
+        if self.endpoints.jwks is None:
+            raise ConfigurationError(
+                "access tokens are validated, and where the server publishes its keys is open: "
+                "give endpoints=Endpoints(jwks=...), or issuer"
+            )
 
     def _check_urls(self) -> None:
         urls = {
@@ -204,7 +230,7 @@ class OAuthClient:
             **{f"endpoints.{name}": url for name, url in asdict(self.endpoints).items()},
         }
         for name, url in urls.items():
-            if url is not None and not is_private_to_the_wire(_origin(name, url)):
+            if url is not None and not is_private_to_the_wire(endpoint_origin(name, url)):
                 self._allow_plain_text(name, url)
 
     def _allow_plain_text(self, name: str, url: str) -> None:
@@ -218,8 +244,8 @@ class OAuthClient:
         warnings.warn(text, stacklevel=5)
 
 
-def _origin(name: str, url: object) -> str:
-    """Return a URL's origin. Raises ConfigurationError for what is no plain absolute URL (RFC 6749, section 3.2)."""
+def endpoint_origin(name: str, url: object) -> str:
+    """Return an endpoint's origin. Raises ConfigurationError for no plain absolute URL (RFC 6749, section 3.2)."""
     if not isinstance(url, str) or not all("!" <= c <= "~" for c in url):
         raise ConfigurationError(f"{name} is no URL in ASCII: write it as https://host/path, percent-encoded")
     try:

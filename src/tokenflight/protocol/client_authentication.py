@@ -30,7 +30,8 @@ class Attempt:
 
     `read` turns a secret source into a Secret, each time anew, and `work` runs in a worker thread what takes long and
     returns its result: files, callables and threads are met outside of this floor. `refresh_token` is the one to spend,
-    where the grant spends one.
+    where the grant spends one. What writes `wall` into something for this request appends it to `dated`: where that is
+    refused, a wrong clock may be why.
     """
 
     key: TokenKey
@@ -39,6 +40,7 @@ class Attempt:
     read: Callable[[Any], Awaitable[Secret]] = field(repr=False)
     work: Callable[[Callable[[], Any]], Awaitable[Any]] = field(repr=False)
     refresh_token: Secret | None = None
+    dated: list[float] = field(factory=list, repr=False, eq=False)
 
 
 @frozen(kw_only=True, repr=False)
@@ -50,6 +52,15 @@ class RequestParts:
 
     def __repr__(self) -> str:
         return f"RequestParts(fields={sorted(self.fields)}, headers={sorted(self.headers)})"
+
+
+@runtime_checkable
+class Demanding(Protocol):
+    """A client authentication or grant that cannot serve every client."""
+
+    def check_client(self, client: OAuthClient) -> None:
+        """Raise ConfigurationError where *client* lacks what is needed; called when the client is made."""
+        ...
 
 
 @runtime_checkable
@@ -69,6 +80,12 @@ class ClientAuthentication(Protocol):
         ConfigurationError. Raises ConfigurationError where no attempt can ever succeed.
         """
         ...
+
+
+def a_switch(instance: object, attribute: Any, value: object) -> None:
+    """Check, as a validator of attrs, that a value is True or False."""
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{attribute.name} is True or False, not {type(value).__name__}: pass one of the two")
 
 
 @frozen
@@ -113,15 +130,24 @@ class ClientSecretPost:
         return "ClientSecretPost(***)"
 
 
-@frozen
+@frozen(kw_only=True)
 class PublicClient:
-    """Say who the client is and prove nothing (RFC 6749, section 2.1): for clients that cannot keep a secret."""
+    """Say who the client is and prove nothing (RFC 6749, section 2.1): for clients that cannot keep a secret.
 
+    `send_client_id=False` leaves even the id out, for servers that know the client by its assertion.
+    """
+
+    send_client_id: bool = field(default=True, validator=a_switch)
     method = "none"
 
     async def authenticate(self, attempt: Attempt) -> RequestParts:
         """Return the client id alone."""
-        return RequestParts(fields={"client_id": attempt.client.client_id})
+        return RequestParts(fields=client_id_field(attempt.client, self.send_client_id))
+
+
+def client_id_field(client: OAuthClient, send: bool) -> dict[str, str]:
+    """Return the form field that says who the client is, or none."""
+    return {"client_id": client.client_id} if send else {}
 
 
 def sendable(secret: Secret) -> str:

@@ -31,7 +31,7 @@ class Grant(Protocol):
         ...
 
     def fields(self, key: TokenKey, scope: frozenset[str]) -> dict[str, str]:
-        """Return the form fields of a request for *key*, `grant_type` left out.
+        """Return the form fields of a request for *key*; `grant_type` only where it is not the grant's own.
 
         *scope* is the effective one: the key's own, else the client's. Called often and in no particular order, it is
         synchronous, reads nothing and spends nothing. No field is a secret: those come from `Presenting.present`. What
@@ -60,6 +60,19 @@ class Presenting(Protocol):
         ...
 
 
+@runtime_checkable
+class Named(Protocol):
+    """A grant whose repr does not tell it from all others, because that would show too much."""
+
+    @property
+    def named_by(self) -> tuple[object, ...]:
+        """Return what makes its tokens others than those of a grant with the same repr; hashed, it names records.
+
+        Made of str, numbers, None, tuples and mappings. What a secret is, is not in it: a new one finds the old token.
+        """
+        ...
+
+
 @frozen
 class ClientCredentials:
     """The client asks in its own name (RFC 6749, section 4.4).
@@ -73,8 +86,12 @@ class ClientCredentials:
 
     def fields(self, key: TokenKey, scope: frozenset[str]) -> dict[str, str]:
         """Return `scope`, sorted, and `audience` or `resource`, each where there is one."""
-        fields = {"scope": " ".join(sorted(scope))} if scope else {}
-        return fields | audience_fields(key)
+        return scope_fields(scope) | audience_fields(key)
+
+
+def scope_fields(scope: frozenset[str]) -> dict[str, str]:
+    """Return a scope as `scope`, sorted; nothing for an empty one."""
+    return {"scope": " ".join(sorted(scope))} if scope else {}
 
 
 def audience_fields(key: TokenKey) -> dict[str, str]:
@@ -141,6 +158,8 @@ def check_key(client: OAuthClient, key: TokenKey) -> None:
         return
     key = evolve(key, scope=effective_scope(client, key))
     carried = token_fields(client, key)
+    if client.validation is not None:
+        client.validation.check_key(key)
     without = {
         "subject": evolve(key, subject=None),
         "audience": evolve(key, audience=None),

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import field, frozen
 
 from tokenflight.errors import ConfigurationError
-from tokenflight.model.key import Subject, TokenKey
+from tokenflight.model.key import NO_SCOPE, Subject, TokenKey
 from tokenflight.model.policy import as_float
 from tokenflight.protocol.client_authentication import Attempt, RequestParts
-from tokenflight.protocol.grants import audience_fields
+from tokenflight.protocol.grants import audience_fields, scope_fields
 
 if TYPE_CHECKING:
     from tokenflight.model.secret import Secret
@@ -68,8 +68,7 @@ def session_fields(key: TokenKey) -> dict[str, str]:
         raise ConfigurationError(
             "a session belongs to a subject: pass subject= with the name under which it was redeemed or adopted"
         )
-    fields = {"scope": " ".join(sorted(key.scope))} if key.scope else {}
-    return fields | audience_fields(key)
+    return scope_fields(key.scope or NO_SCOPE) | audience_fields(key)
 
 
 def revealed(refresh_token: Secret | None) -> str:

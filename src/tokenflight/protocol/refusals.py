@@ -34,6 +34,8 @@ HINTS: Final[Mapping[str, str | None]] = {
     "access_denied": _ACCESS,
     "server_error": None,
     "temporarily_unavailable": None,
+    # RFC 7009, section 2.2.1
+    "unsupported_token_type": "this server does not revoke such tokens: leave out endpoints.revocation",
     # RFC 8628, section 3.5
     "authorization_pending": None,
     "slow_down": None,
@@ -108,6 +110,7 @@ class Refusals:
             detail=f"{self._answered} but {why} ({kind}, {len(self.answer.body)} bytes)",
             transient=not lasting,
             counts=not lasting,
+            lost=True,
             hint="register the client for bearer tokens"
             if lasting
             else "check that token_endpoint is the token endpoint",

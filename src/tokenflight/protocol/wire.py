@@ -52,7 +52,8 @@ async def build(attempt: Attempt) -> TokenRequest:
     """
     client = attempt.client
     if client.token_endpoint is None:
-        raise ConfigurationError(f"{client.grant.grant_type} sends no token request: call what it wraps")
+        known = f"{client.issuer} has not told it yet" if client.issuer else f"{client.grant.grant_type} has none"
+        raise ConfigurationError(f"a token request needs a token endpoint, and {known}: give token_endpoint")
     return form_request(client.token_endpoint, token_fields(client, attempt.key), await _secret_parts(attempt))
 
 

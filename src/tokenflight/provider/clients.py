@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from typing import Final, TypeAlias
-
-import anyio
-from attrs import define, field
 
 from tokenflight.errors import ConfigurationError
 from tokenflight.model.clock import Clock
 from tokenflight.model.failure import Failure
 from tokenflight.protocol.client import OAuthClient
+from tokenflight.provider.errands import Errands
 
 DEFAULT: Final = "default"
 ABSENT_FOR: Final = 5.0
@@ -23,14 +22,6 @@ ClientResolver: TypeAlias = Callable[[str], "OAuthClient | Awaitable[OAuthClient
 
 ClientsArgument: TypeAlias = "OAuthClient | Mapping[str, OAuthClient] | ClientResolver"
 """What a provider is made for: one client, several by name, or a resolver."""
-
-
-@define(eq=False)
-class _Asking:
-    """One call of the resolver in the air, that other flights of the same name wait for."""
-
-    answer: OAuthClient | Failure
-    answered: anyio.Event = field(factory=anyio.Event)
 
 
 class Clients:
@@ -55,10 +46,14 @@ class Clients:
         self._changed = changed
         self._known: dict[str, OAuthClient] = {}
         self._absent: dict[str, float] = {}
-        self._asking: dict[str, _Asking] = {}
+        self._asking: Errands[OAuthClient | Failure] = Errands(_broken_off)
 
     def __repr__(self) -> str:
         return f"Clients({'a resolver' if self._resolver else ', '.join(sorted(self._fixed))})"
+
+    def __iter__(self) -> Iterator[OAuthClient]:
+        """Go through the clients that are known from the start."""
+        return iter(self._fixed.values())
 
     @property
     def resolving(self) -> bool:
@@ -67,7 +62,7 @@ class Clients:
 
     def reset(self) -> None:
         """Forget who was being asked for: the tasks that asked are gone."""
-        self._asking.clear()
+        self._asking.reset()
 
     def name(self, name: str | None) -> str:
         """Return the client name that a call means. Raises ConfigurationError where it is unknown or left open."""
@@ -101,20 +96,7 @@ class Clients:
             return client
         if self._clock.now() < self._absent.get(name, 0.0):
             return _absent(name)
-        asking = self._asking.get(name)
-        if asking is not None:
-            await asking.answered.wait()
-            return asking.answer
-        # The answer of one that ends in what is no Exception: its own flight knows more, and who joined goes on.
-        broken_off = Failure(reason="resolver", detail=f"the resolver of client {name!r} was broken off")
-        asking = self._asking[name] = _Asking(broken_off)
-        try:
-            asking.answer = await self._ask(name)
-            return asking.answer
-        finally:
-            if self._asking.get(name) is asking:
-                del self._asking[name]
-            asking.answered.set()
+        return await self._asking.run(name, partial(self._ask, name))
 
     async def _ask(self, name: str) -> OAuthClient | Failure:
         resolver = self._resolver or _nobody
@@ -169,6 +151,11 @@ def _nobody(name: str) -> None:
 
 def _misconfigured(detail: str) -> Failure:
     return Failure(error=ConfigurationError, reason="configuration", detail=detail, transient=False)
+
+
+def _broken_off(name: str) -> Failure:
+    """Answer those who joined a call that ended in what is no Exception: its own flight knows more."""
+    return Failure(reason="resolver", detail=f"the resolver of client {name!r} was broken off")
 
 
 def _absent(name: str) -> Failure:

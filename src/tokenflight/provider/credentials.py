@@ -12,20 +12,12 @@ from typing import Final, TypeVar
 import anyio.to_thread
 
 from tokenflight.errors import ConfigurationError
-from tokenflight.model.failure import Failure
+from tokenflight.model.failure import CredentialError, Failure
 from tokenflight.model.secret import Secret, SecretSource
 
 T = TypeVar("T")
 
 _SALT: Final = secrets.token_bytes(16)
-
-
-class CredentialError(Exception):
-    """A source gave no secret; carries the Failure that says so."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.reason)
-        self.failure = failure
 
 
 async def in_a_thread(work: Callable[[], T]) -> T:
@@ -65,6 +57,11 @@ class Reader:
         self._digest.update(len(text).to_bytes(8, "big") + text)
         self.seen.append(secret)
         return secret
+
+    def note(self, fingerprint: bytes) -> None:
+        """Let what was read elsewhere for this attempt count in the fingerprint: files that may be others next time."""
+        self.changeable = True
+        self._digest.update(len(fingerprint).to_bytes(8, "big") + fingerprint)
 
     async def _fetch(self, source: SecretSource) -> Secret:
         try:

@@ -13,11 +13,19 @@ from tokenflight.model.events import ClientChanged
 from tokenflight.model.key import AnySubject, TokenKey
 from tokenflight.model.policy import RefreshPolicy, RetryPolicy
 from tokenflight.model.status import KeyStatus
+from tokenflight.model.token import Token
 from tokenflight.protocol.client import OAuthClient
 from tokenflight.provider.clients import Clients, ClientsArgument
+from tokenflight.provider.discovery import Discovery
+from tokenflight.provider.keysets import KeySets
+from tokenflight.provider.lineages import Lineages
 from tokenflight.provider.mint import Mint
 from tokenflight.provider.records import Records
 from tokenflight.provider.reports import key_status
+from tokenflight.provider.revoking import Revoking
+from tokenflight.provider.shelf import Shelf
+from tokenflight.provider.skew import Skews
+from tokenflight.provider.validation import Validation
 from tokenflight.stores.contract import Store
 
 if TYPE_CHECKING:
@@ -40,16 +48,45 @@ class Holdings:
         max_flights: int,
         clock: Clock,
     ) -> None:
+        self.connection = connection
         self.clients = Clients(clients, clock=clock, timeout=retry.total_timeout, changed=self._changed)
-        self.records = Records(store, clock=clock)
+        for client in self.clients:
+            connection.check(client)
         self.engine = Engine(clock=clock, retry=retry, max_keys=max_keys, max_flights=max_flights, hooks=hooks)
+        shelf = None if store is None else Shelf(store, clock=clock)
+        self.records = Records(shelf, clock=clock)
+        self.lineages = Lineages(shelf, self.engine.state)
+        self.discovery = Discovery(state=self.engine.state, connection=connection)
+        skews = Skews()
+        self._revoking = Revoking(self, skews=skews)
+        self.key_sets = KeySets(state=self.engine.state, connection=connection)
+        self.validation = Validation(state=self.engine.state, discovery=self.discovery, key_sets=self.key_sets)
         self.mint = Mint(
             clients=self.clients,
+            discovery=self.discovery,
+            validation=self.validation,
+            skews=skews,
             records=self.records,
+            lineages=self.lineages,
             engine=self.engine,
             connection=connection,
             refresh=refresh,
         )
+
+    def reset(self) -> None:
+        """Forget what tasks were doing that are gone."""
+        self.clients.reset()
+        self.discovery.reset()
+        self.key_sets.reset()
+        self.lineages.reset()
+        self._revoking.reset()
+
+    async def close(self) -> None:
+        """Save what is not saved yet, and close what was opened."""
+        try:
+            await self.lineages.flush()
+        finally:
+            await self.connection.close()
 
     def status(self, key: TokenKey) -> KeyStatus:
         """Say how one key stands."""
@@ -65,17 +102,36 @@ class Holdings:
 
     async def forget(self, key: TokenKey) -> bool:
         """Let go of one key; return whether a token was held here."""
-        entry = self.engine.state.entries.find(key)
-        held = entry is not None and entry.token is not None
-        if entry is not None:
-            self.engine.forget(entry)
+        held = self._let_go(key)
         client = self.clients.known(key.client)
         if client is not None:
             await self.records.discard(client, key, self.engine.state.hooks.emit)
-        return held
+        return held is not None
+
+    async def revoke(self, key: TokenKey) -> bool:
+        """Let go of one key, at once, and have its tokens revoked; return whether they were.
+
+        It goes on where its caller is cancelled. Raises ProviderClosedError where nothing can be sent; the key is let
+        go of even there.
+        """
+        if not self.engine.state.open:
+            await self.forget(key)
+            self.engine.asking.require_open()
+        return await self._revoking.run(key, self._let_go(key))
+
+    def _let_go(self, key: TokenKey) -> Token | None:
+        """Drop what is held here of a key, and return it."""
+        entry = self.engine.state.entries.find(key)
+        if entry is None:
+            return None
+        token = entry.token
+        self.engine.forget(entry)
+        return token
 
     async def forget_client(self, name: str, subject: AnySubject | None) -> int:
-        """Let go of a client's keys, or of one subject's of them; return how many there were."""
+        """Let go of a client's keys and sessions, or of one subject's of them; return how many keys there were."""
+        sessions = self.lineages.of_client(name)
+        await self.lineages.drop(each for each in sessions if subject is None or each.subject == subject)
         keys = [entry.key for entry in self.engine.state.entries.of_client(name)]
         chosen = [key for key in keys if subject is None or key.subject == subject]
         for key in chosen:
@@ -87,6 +143,7 @@ class Holdings:
 
     async def _changed(self, name: str, was: OAuthClient) -> None:
         """Let go of what is held under a name that stands for another client from now on."""
+        await self.lineages.drop(self.lineages.of_client(name))
         dropped = self.engine.clear_client(name)
         self.engine.state.hooks.emit(ClientChanged(client=name, forgotten=len(dropped)))
         for key in dropped:

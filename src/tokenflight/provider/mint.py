@@ -1,6 +1,9 @@
 """Mint: the only way to a token.
 
-find the client ─► board its lane ─► look in the store ─► [ place ─► build ─► send ─► parse ─► weigh ]… ─► save
+find the client ─► take the session's turn ─► board its lane ─► look in the store
+    ─► [ place ─► build ─► send ─► parse ─► check ─► weigh ]… ─► save
+
+A client whose issuer has to be asked for its endpoints first boards after the look in the store.
 """
 
 from __future__ import annotations
@@ -16,9 +19,14 @@ from tokenflight.protocol.client import OAuthClient
 from tokenflight.protocol.grants import Fetch, check_key
 from tokenflight.provider.clients import Clients
 from tokenflight.provider.connection import Connection
+from tokenflight.provider.discovery import Discovery
 from tokenflight.provider.exchange import FetchExchange, WireExchange, misconfigured
+from tokenflight.provider.lineages import Lineage, Lineages
 from tokenflight.provider.records import Records
+from tokenflight.provider.skew import Skews
+from tokenflight.provider.spending import Spending
 from tokenflight.provider.trip import Trip
+from tokenflight.provider.validation import Validation
 from tokenflight.stores.contract import TokenRecord
 
 
@@ -29,16 +37,24 @@ class Mint:
         self,
         *,
         clients: Clients,
+        discovery: Discovery,
+        validation: Validation,
+        skews: Skews,
         records: Records,
+        lineages: Lineages,
         engine: Engine,
         refresh: RefreshPolicy,
         connection: Connection,
     ) -> None:
         self._clients = clients
+        self._discovery = discovery
+        self._validation = validation
         self._records = records
+        self._lineages = lineages
         self._engine = engine
         self._refresh = refresh
         self._connection = connection
+        self._skews = skews
 
     async def __call__(self, flight: Flight) -> Minted | Failure:
         """Return a token that is saved already, or why there is none."""
@@ -49,21 +65,45 @@ class Mint:
             check_key(client, flight.key)
         except ConfigurationError as error:
             return misconfigured(str(error))
-        trip = self._board(flight, client)
+        lineage = self._lineages.of(client, flight.key)
+        if lineage is None:
+            return await self._bring(flight, client, None)
+        async with lineage.turn:
+            return await self._bring(flight, client, lineage)
+
+    async def _bring(self, flight: Flight, client: OAuthClient, lineage: Lineage | None) -> Minted | Failure:
+        """Take what the store has, or fly; save what is brought."""
+        trip = self._boarded(flight, client, lineage)
         record = await self._records.load(client, flight.key, self._engine.state.hooks.emit)
         stored = None if record is None else self._taken(record, client, flight)
         if stored is not None and self._is_enough(stored, flight):
             return stored
-        result = await trip.fly()
+        ready = trip or await self._discovered(flight, client, lineage)
+        result = ready if isinstance(ready, Failure) else await ready.fly()
         if isinstance(result, Failure):
-            return stored or evolve(result, grant_type=client.grant.grant_type)
+            return stored or evolve(result, grant_type=result.grant_type or client.grant.grant_type)
         if not flight.forgotten:
             await self._records.save(client, flight.key, result, self._engine.state.hooks.emit, after=record)
         if flight.forgotten:  # before or while it was saved
             await self._records.discard(client, flight.key, self._engine.state.hooks.emit)
         return result
 
-    def _board(self, flight: Flight, client: OAuthClient) -> Trip:
+    async def once(self, flight: Flight, client: OAuthClient) -> Minted | Failure:
+        """Make a request that is no renewal of its key: nothing is looked for or kept."""
+        return await self._board(flight, client, None).fly()
+
+    def _boarded(self, flight: Flight, client: OAuthClient, lineage: Lineage | None) -> Trip | None:
+        """Board where it is known by now where to ask."""
+        flight.boarded = True  # its client is found: it is none of the flights that will find another one
+        whole = self._discovery.known(client)
+        return None if whole is None else self._board(flight, whole, lineage)
+
+    async def _discovered(self, flight: Flight, client: OAuthClient, lineage: Lineage | None) -> Trip | Failure:
+        """Board once it is known where to ask; records go on being named by the client as it was given."""
+        whole = await self._discovery.complete(client)
+        return whole if isinstance(whole, Failure) else self._board(flight, whole, lineage)
+
+    def _board(self, flight: Flight, client: OAuthClient, lineage: Lineage | None) -> Trip:
         """Put the flight on its client's lane at the endpoint; a `Fetch` is an endpoint of its own."""
         grant = client.grant
         if isinstance(grant, Fetch):
@@ -72,9 +112,15 @@ class Mint:
             return Trip(engine=self._engine, flight=flight, lane=lane, exchange=fetch)
         lane = self._engine.state.board(flight, str(client.token_endpoint), client.endpoint_label)
         wire = WireExchange(
-            client=client, resolved=self._clients.resolving, connection=self._connection, refresh=self._refresh
+            client=client,
+            resolved=self._clients.resolving,
+            connection=self._connection,
+            refresh=self._refresh,
+            validation=self._validation,
+            skews=self._skews,
         )
-        return Trip(engine=self._engine, flight=flight, lane=lane, exchange=wire)
+        exchange = wire if lineage is None else Spending(wire=wire, lineages=self._lineages, lineage=lineage)
+        return Trip(engine=self._engine, flight=flight, lane=lane, exchange=exchange)
 
     def _taken(self, record: TokenRecord, client: OAuthClient, flight: Flight) -> Minted | None:
         """Return what a store holds for the key where that is a gain."""

@@ -23,6 +23,7 @@ from tokenflight.provider.connection import Connection
 from tokenflight.provider.holdings import Holdings
 from tokenflight.provider.keys import Keys, Scope
 from tokenflight.provider.reports import worst
+from tokenflight.provider.sessions import Sessions
 from tokenflight.provider.source import BoundSource
 from tokenflight.stores.contract import Store
 from tokenflight.transport.clock import SystemClock
@@ -47,6 +48,9 @@ class TokenProvider:
         max_keys: how many keys are kept. max_flights: how many requests may be in the air at one endpoint.
         shutdown_grace: seconds that leaving may take.
         clock: the time; another one for tests.
+
+    Attributes:
+        sessions: what needs a person once: `begin`, `redeem`, `adopt`.
 
     Enter it with `async with` before it has to fetch anything. Entering and leaving may happen in different tasks;
     what the block raises comes out as it is. Leaving ends tasks, not tokens: entered again, in another loop or a forked
@@ -85,6 +89,7 @@ class TokenProvider:
         self._engine = self._holdings.engine
         self._keys = Keys(self._holdings.clients)
         self._aliases = self._keys.aliases
+        self.sessions = Sessions(self._holdings)
 
     def __repr__(self) -> str:
         return f"TokenProvider({self._holdings.clients!r}, {self._engine!r})"
@@ -94,8 +99,8 @@ class TokenProvider:
         if self._engine.state.entered:
             raise ConfigurationError("the provider is entered already: enter it once, and share it with who needs it")
         self._connection.open()
-        self._holdings.clients.reset()
-        await self._engine.start(self._holdings.mint, cleanup=self._connection.close, grace=self._grace)
+        self._holdings.reset()
+        await self._engine.start(self._holdings.mint, cleanup=self._holdings.close, grace=self._grace)
         return self
 
     async def __aexit__(
@@ -204,6 +209,22 @@ class TokenProvider:
         A flight in the air answers who joined it and leaves nothing behind. Pins and open `updates()` end.
         """
         return await self._holdings.forget(self._keys.key((client, subject, audience, scope)))
+
+    async def revoke(
+        self,
+        client: str | None = None,
+        *,
+        subject: AnySubject | str | None = None,
+        audience: Audience | str | None = None,
+        scope: Scope | None = None,
+    ) -> bool:
+        """Drop one key's token and have its server revoke it (RFC 7009); return whether the server said that it did.
+
+        The key is forgotten at once and in every case. False: nothing was held, the client has no revocation endpoint,
+        or asking failed, which a `RevocationFailed` tells; no failure of the server's is raised. What was begun goes
+        on where the caller is cancelled. Raises ProviderClosedError where nothing can be sent.
+        """
+        return await self._holdings.revoke(self._keys.key((client, subject, audience, scope)))
 
     async def forget_client(self, name: str, *, subject: AnySubject | str | None = None) -> int:
         """Drop every key of a client, or of one of its subjects; return how many were kept."""

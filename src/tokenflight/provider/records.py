@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Final, Literal, TypeVar
-
 from attrs import evolve
 
 from tokenflight.engine.flight import Minted
 from tokenflight.model.clock import Clock
-from tokenflight.model.events import Event, StoreFailed
 from tokenflight.model.key import Subject, TokenKey
 from tokenflight.model.policy import RefreshPolicy
 from tokenflight.model.subject_token import SubjectToken
 from tokenflight.protocol.client import OAuthClient
-from tokenflight.protocol.grants import Fetch, effective_scope
-from tokenflight.stores.contract import Store, TokenRecord, record_name
-
-TIMEOUT: Final = 1.0
-
-T = TypeVar("T")
-Emit = Callable[[Event], None]
+from tokenflight.protocol.grants import Fetch, Named, effective_scope
+from tokenflight.provider.shelf import Emit, Shelf
+from tokenflight.stores.contract import TokenRecord, record_name
 
 
 class Records:
@@ -29,22 +21,22 @@ class Records:
     That is so for `Fetch`, and for a subject known by a token, which no other process could tell from another's.
     """
 
-    def __init__(self, store: Store | None, *, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, shelf: Shelf | None, *, clock: Clock) -> None:
+        self._shelf = shelf
         self._clock = clock
 
     async def load(self, client: OAuthClient, key: TokenKey, emit: Emit) -> TokenRecord | None:
         """Return the record of a key, where there is one that is really its own."""
-        if self._store is None or not _nameable(client, key):
+        if self._shelf is None or not _nameable(client, key):
             return None
-        record = await self._bounded("load", key, self._store.load(_name(client, key)), emit)
+        record = await self._shelf.load(_name(client, key), key, emit)
         return record if isinstance(record, TokenRecord) and record.key == _stored_key(client, key) else None
 
     async def save(
         self, client: OAuthClient, key: TokenKey, minted: Minted, emit: Emit, *, after: TokenRecord | None
     ) -> None:
         """Keep a new token in place of the record that was found before; a newer one that came meanwhile stays."""
-        if self._store is None or not _nameable(client, key):
+        if self._shelf is None or not _nameable(client, key):
             return
         record = TokenRecord(
             generation=1 if after is None else after.generation + 1,
@@ -55,12 +47,12 @@ class Records:
             refresh_in=minted.refresh_in,
         )
         expected = None if after is None else after.generation
-        await self._bounded("save", key, self._store.save(_name(client, key), record, expected=expected), emit)
+        await self._shelf.save(_name(client, key), record, key, emit, expected=expected)
 
     async def discard(self, client: OAuthClient, key: TokenKey, emit: Emit) -> None:
         """Remove the record of a key."""
-        if self._store is not None and _nameable(client, key):
-            await self._bounded("discard", key, self._store.discard(_name(client, key)), emit)
+        if self._shelf is not None and _nameable(client, key):
+            await self._shelf.discard(_name(client, key), key, emit)
 
     def minted(self, record: TokenRecord, client: OAuthClient, refresh: RefreshPolicy) -> Minted:
         """Return a record's token as a flight would bring it, its age counted by the wall clock and never below 0."""
@@ -74,19 +66,6 @@ class Records:
             default_lifetime=client.default_lifetime if client.grant.repeatable else None,
         )
 
-    async def _bounded(
-        self, operation: Literal["load", "save", "discard"], key: TokenKey, work: Awaitable[T], emit: Emit
-    ) -> T | None:
-        """Wait for the store for a second at most; whatever it raises is an event and counts as nothing there."""
-        reason = "timeout"
-        with self._clock.timeout_at(self._clock.now() + TIMEOUT):
-            try:
-                return await work
-            except Exception as error:
-                reason = type(error).__name__
-        emit(StoreFailed(key=key, operation=operation, reason=reason))
-        return None
-
 
 def _nameable(client: OAuthClient, key: TokenKey) -> bool:
     return not isinstance(client.grant, Fetch) and not isinstance(key.subject, SubjectToken)
@@ -98,8 +77,11 @@ def _stored_key(client: OAuthClient, key: TokenKey) -> TokenKey:
 
 
 def _name(client: OAuthClient, key: TokenKey) -> str:
-    """Name a record by everything that shapes the request; a secret does not, so that a new one finds the old token."""
-    subject, audience = key.subject, key.audience
+    """Name a record by everything that shapes the request; a secret does not, so that a new one finds the old token.
+
+    How its token was validated counts too: what was kept without is nothing to who demands it.
+    """
+    subject, audience, validation = key.subject, key.audience, client.validation
     return record_name(
         (
             client.issuer,
@@ -108,9 +90,11 @@ def _name(client: OAuthClient, key: TokenKey) -> str:
             client.authentication.method,
             client.grant.grant_type,
             repr(client.grant),
+            client.grant.named_by if isinstance(client.grant, Named) else None,
             client.parameters,
             (subject.type, subject.id) if isinstance(subject, Subject) else None,
             None if audience is None else (audience.type, audience.value),
             effective_scope(client, key),
+            None if validation is None else repr(validation),
         )
     )

@@ -66,6 +66,10 @@ class BoundSource:
         """Drop the key and its token; see `TokenProvider.forget`."""
         return await self._holdings.forget(self.key)
 
+    async def revoke(self) -> bool:
+        """Drop the key and have its token revoked; see `TokenProvider.revoke`."""
+        return await self._holdings.revoke(self.key)
+
     def status(self) -> KeyStatus:
         """Say how the key stands."""
         return self._holdings.status(self.key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from abc import ABC, abstractmethod
 
 from attrs import define, evolve, field
 
@@ -12,12 +12,25 @@ from tokenflight.engine.health import Brake, Lane
 from tokenflight.engine.places import RETURNED, SCHEDULED, WAITING, Ticket
 from tokenflight.model.events import AttemptFailed
 from tokenflight.model.failure import CLOSED, Failure
-from tokenflight.model.policy import attempt_limit, retry_pause
+from tokenflight.model.policy import RetryPolicy, attempt_limit, retry_pause
 from tokenflight.model.secret import Secret
 from tokenflight.transport.endpoint import drive
 
-Exchange = Callable[["Trip", float], Awaitable[Minted | Failure]]
-"""Makes one request that ends at a moment of the age clock; counts it in the trip's `attempts` when it is sent."""
+
+class Exchange(ABC):
+    """What one attempt is."""
+
+    @abstractmethod
+    async def __call__(self, trip: Trip, deadline: float) -> Minted | Failure:
+        """Make one request, which ends at *deadline* on the age clock; counts it in `trip.attempts` when it is sent."""
+
+    def limit(self, left: float | None, retry: RetryPolicy) -> float:
+        """Return how long it may take, where a held token has *left* seconds; None for no token."""
+        return attempt_limit(left, retry)
+
+    def again(self, result: Failure, now: float) -> bool | None:
+        """Say whether to try again after a transient failure; None where that goes by who waits."""
+        return None
 
 
 @define(eq=False, kw_only=True)
@@ -35,6 +48,12 @@ class Trip:
     attempts: int = 0
     throttles: int = 0
     started_at: float | None = None
+
+    @property
+    def bare(self) -> bool:
+        """Tell whether no usable token is left to it: there is none, or an API refused it."""
+        entry = self.engine.state.entries.find(self.flight.key)
+        return self.flight.rejects or entry is None or entry.left(self.engine.state.clock.now()) <= 0
 
     async def fly(self) -> Minted | Failure:
         """Try until there is a token, or no reason to go on."""
@@ -92,7 +111,7 @@ class Trip:
         self.tries += 1
         entry = self.engine.state.entries.find(self.flight.key)
         left = entry.left(now) if entry is not None and not self.flight.rejects else 0.0
-        limit = attempt_limit(left if left > 0 else None, self.engine.state.retry)
+        limit = self.exchange.limit(left if left > 0 else None, self.engine.state.retry)
         return await self.exchange(self, min(now + limit, self._latest(now)))
 
     def _heard(self, result: Minted | Failure) -> Minted | Failure:
@@ -117,11 +136,21 @@ class Trip:
         asked = self.lane.retry_after_at - now
         if result.throttled:
             pause = asked if asked > 0 else retry_pause(self.throttles, retry, draw)
-        elif not self.flight.waiting or self.tries >= retry.attempts or self.lane.health.state == "probing":
+        elif not self._worth_another(result, now):
             return None
         else:
             pause = max(asked, retry_pause(self.tries, retry, draw))
         return pause if now + pause < self._latest(now) else None
+
+    def _worth_another(self, result: Failure, now: float) -> bool:
+        again = self.exchange.again(result, now)
+        if again is not None:
+            return again
+        return (
+            self.flight.waiting > 0
+            and self.tries < self.engine.state.retry.attempts
+            and self.lane.health.state != "probing"
+        )
 
     def _brake(self, now: float) -> Brake | None:
         return self.lane.brake(self.flight.key, now, looking=self.flight.trigger == "look")

@@ -47,6 +47,7 @@ class IssuedToken:
 @frozen
 class _Client:
     secrets: frozenset[str]
+    thumbprints: frozenset[str]
     scope: frozenset[str] | None
     audiences: frozenset[str] | None
 
@@ -54,9 +55,10 @@ class _Client:
 class FakeTokenEndpoint(ScriptedDouble[TokenEntry]):
     """A token endpoint that issues real, unguessable tokens and knows which of them live.
 
-    It takes client credentials from any client with any secret, by `client_secret_basic` or `client_secret_post`,
-    until `register` names those that it knows. It answers at any path. Where and how to reach it: `asgi`,
-    `transport()`, `serve()`; what to do instead of issuing: `script`, `always`, `down`, `hang`, `up`, `limit`.
+    It takes client credentials from any client with any secret, by `client_secret_basic` or `client_secret_post`, or
+    with any certificate that the TLS of `serve()` lets in, until `register` names those that it knows. It answers at
+    any path. Where and how to reach it: `asgi`, `transport()`, `serve()`; what to do instead of issuing: `script`,
+    `always`, `down`, `hang`, `up`, `limit`.
 
     Args:
         expires_in: lifetime in seconds, None for no end and no word of it, or several that are used in turn.
@@ -108,17 +110,20 @@ class FakeTokenEndpoint(ScriptedDouble[TokenEntry]):
     def register(
         self,
         client_id: str,
-        secret: str | Iterable[str],
+        secret: str | Iterable[str] = (),
         *,
+        thumbprint: str | Iterable[str] = (),
         scope: str | None = None,
         audiences: Iterable[str] | None = None,
     ) -> None:
         """Know a client by its secret, or by any of several; from the first on, no other client is served.
 
-        What is outside its *scope* or *audiences* is refused; None allows all. Registered again, it replaces itself.
+        *thumbprint*: `x5t#S256` of the certificate, or of any of several, that it presents in place of a secret. What
+        is outside its *scope* or *audiences* is refused; None allows all. Registered again, it replaces itself.
         """
         self._clients[client_id] = _Client(
             frozenset({secret} if isinstance(secret, str) else secret),
+            frozenset({thumbprint} if isinstance(thumbprint, str) else thumbprint),
             None if scope is None else frozenset(scope.split()),
             None if audiences is None else frozenset(audiences),
         )
@@ -205,15 +210,16 @@ class FakeTokenEndpoint(ScriptedDouble[TokenEntry]):
 
     def _unknown(self, entry: TokenEntry) -> Answer | None:
         challenge = {"www-authenticate": 'Basic realm="token endpoint"'} if "basic" in entry.authentication else {}
-        if entry.client is None or (entry.secret is None and entry.authentication != "client_assertion"):
+        unproven = entry.secret is None and entry.authentication not in ("client_assertion", "tls_client_auth")
+        if entry.client is None or unproven:
             return Error("invalid_client", "client authentication is required", headers=challenge)
         known = self._clients.get(entry.client)
-        if not self._clients or (known and entry.secret in known.secrets):
+        if not self._clients or (known and _proven(entry, known)):
             return None
         return Error("invalid_client", "client authentication failed", headers=challenge)
 
     def _ungranted(self, entry: TokenEntry) -> Answer | None:
-        known = self._clients.get(entry.client or "", _Client(frozenset(), None, None))
+        known = self._clients.get(entry.client or "", _Client(frozenset(), frozenset(), None, None))
         grant = entry.form.get("grant_type")
         if grant is None:
             return Error("invalid_request", "grant_type is missing")
@@ -250,6 +256,12 @@ class FakeTokenEndpoint(ScriptedDouble[TokenEntry]):
             return max(0.0, parsedate_to_datetime(retry_after).timestamp() - self.clock.wall())
         except ValueError:
             return None
+
+
+def _proven(entry: TokenEntry, known: _Client) -> bool:
+    if entry.authentication == "tls_client_auth":
+        return entry.request.thumbprint in known.thumbprints
+    return entry.secret in known.secrets
 
 
 def _unreadable(entry: TokenEntry) -> Answer | None:

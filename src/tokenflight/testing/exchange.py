@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Literal, TypeAlias, cast
 from urllib.parse import urlsplit
@@ -33,7 +35,8 @@ def pairs(fields: Fields) -> Pairs:
 class Request:
     """One request, read whole. The repr shows where it went and nothing that may be secret.
 
-    `gone` returns when the asker has left; where nobody can tell, never.
+    `gone` returns when the asker has left; where nobody can tell, never. `client_certificate` is what the asker
+    presented, in DER; None without TLS, or where the server does not ask for one.
     """
 
     method: str
@@ -41,11 +44,19 @@ class Request:
     headers: Pairs = field(default=(), repr=False)
     body: bytes = field(default=b"", repr=False)
     gone: Callable[[], Awaitable[object]] = field(default=anyio.sleep_forever, repr=False)
+    client_certificate: bytes | None = field(default=None, repr=False)
 
     @property
     def origin(self) -> str:
         """Return scheme, host and port."""
         return "{0.scheme}://{0.netloc}".format(urlsplit(self.url))
+
+    @property
+    def thumbprint(self) -> str | None:
+        """Return the client certificate's `x5t#S256` (RFC 8705, section 3.1); None where there is none."""
+        if self.client_certificate is None:
+            return None
+        return base64.urlsafe_b64encode(hashlib.sha256(self.client_certificate).digest()).decode().rstrip("=")
 
     @property
     def path(self) -> str:

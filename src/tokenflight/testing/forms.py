@@ -26,8 +26,8 @@ class TokenEntry(Entry):
         form: the fields, decoded; of a name that came twice, the last.
         repeated: names that came twice.
         client: the client_id; None where none was given.
-        authentication: `client_secret_basic`, `client_secret_post`, `client_assertion` or `none`, several joined by
-            a space.
+        authentication: `client_secret_basic`, `client_secret_post`, `client_assertion`, several joined by a space;
+            without any of them `tls_client_auth` where a certificate came, else `none`.
         secret: the client secret; None where none was given.
         key: what single flight goes by: where it went, the client, and all fields but the credentials.
         token: the access token that was issued; None where none was.
@@ -71,6 +71,7 @@ def read(request: Request, *, number: int, now: float) -> TokenEntry:
         )
         if used
     ]
+    unproven = "none" if request.client_certificate is None else "tls_client_auth"
     client, secret = basic or (form.get("client_id"), form.get("client_secret"))
     return TokenEntry(
         number=number,
@@ -79,7 +80,7 @@ def read(request: Request, *, number: int, now: float) -> TokenEntry:
         form=form,
         repeated=tuple(sorted(name for name, count in names.items() if count > 1)),
         client=client,
-        authentication=" ".join(methods) or "none",
+        authentication=" ".join(methods) or unproven,
         secret=secret,
         key=_key(request, client, form),
     )

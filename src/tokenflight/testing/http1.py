@@ -8,6 +8,7 @@ from typing import Final
 
 import anyio
 from anyio.abc import ByteStream
+from anyio.streams.tls import TLSAttribute
 
 from tokenflight.testing.exchange import Pairs, Reply, Request
 
@@ -20,6 +21,7 @@ class RequestReader:
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
+        self._certificate = stream.extra(TLSAttribute.peer_certificate_binary, None)  # noqa: S610 - this is anyio's
         self._buffer = bytearray()
 
     async def read(self, base: str, gone: Callable[[], Awaitable[None]]) -> Request | None:
@@ -31,7 +33,8 @@ class RequestReader:
             return None
         scheme = base.partition("://")[0]
         url = f"{scheme}://{dict(headers).get('host', '127.0.0.1')}{target}" if target.startswith("/") else target
-        return Request(method=method, url=url, headers=headers, body=body, gone=gone)
+        certificate = self._certificate
+        return Request(method=method, url=url, headers=headers, body=body, gone=gone, client_certificate=certificate)
 
     async def _body(self, headers: dict[str, str]) -> bytes:
         chunked = headers.get("transfer-encoding", "").lower() == "chunked"

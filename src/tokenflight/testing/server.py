@@ -23,7 +23,8 @@ _BACKLOG: Final = 4096
 class LoopbackServer:
     """Serve *handler* on 127.0.0.1, each connection in a task of its own, kept alive between requests.
 
-    What the handler raises closes its connection, and leaves `running()` when that is left.
+    What the handler raises closes its connection, and leaves `running()` when that is left. With an *ssl_context* that
+    asks for client certificates, a request tells which one came; a handshake that fails ends its connection.
     """
 
     def __init__(self, handler: Handler, *, ssl_context: ssl.SSLContext | None = None) -> None:
@@ -107,7 +108,12 @@ class LoopbackServer:
     async def _secured(self, wire: Wire) -> ByteStream:
         if self._ssl_context is None:
             return wire
-        return await TLSStream.wrap(wire, server_side=True, ssl_context=self._ssl_context, standard_compatible=False)
+        try:
+            return await TLSStream.wrap(
+                wire, server_side=True, ssl_context=self._ssl_context, standard_compatible=False
+            )
+        except ssl.SSLError:
+            raise AskerGoneError from None
 
     async def _converse(self, wire: Wire, stream: ByteStream) -> None:
         """Answer one request after another until either side has enough."""

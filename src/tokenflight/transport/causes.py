@@ -16,6 +16,17 @@ from tokenflight.model.failure import Failure
 _MAX_CAUSES: Final = 32
 _MAX_TEXT: Final = 160
 
+_ALERTS: Final = {
+    "CERTIFICATE_REQUIRED": "asks for a client certificate and got none that it takes",
+    "BAD_CERTIFICATE": "refused the client certificate as bad",
+    "UNSUPPORTED_CERTIFICATE": "refused the client certificate as unsupported",
+    "CERTIFICATE_REVOKED": "refused the client certificate as revoked",
+    "CERTIFICATE_EXPIRED": "refused the client certificate as expired or not yet valid",
+    "CERTIFICATE_UNKNOWN": "refused the client certificate",
+    "UNKNOWN_CA": "refused the client certificate as one of an authority that it does not know",
+}
+"""Alerts that a server sends about a certificate (RFC 8446, section 6.2): it can only be the client's."""
+
 _UNSENDABLE: Final = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeError)
 
 # The first kind that fits counts; what stands behind a reason is shown to people, after what was asked.
@@ -34,6 +45,7 @@ _KINDS: Final[tuple[tuple[type[Exception], str, str], ...]] = (
 _HINTS: Final = {
     "pool": "give the provider an http client of its own, or leave http out",
     "tls": "check the certificate; for a private authority pass http=httpx.AsyncClient(verify=...)",
+    "certificate": "check the client certificate: its dates, its authority and what the server knows of it",
     "proxy": "check the proxy of the http client",
     "transport": "check the transport and the event hooks of the http client",
 }
@@ -61,7 +73,7 @@ def failure_of(error: Exception, asked: Asked, *, answering: bool = False) -> Fa
         error=MalformedResponseError if reason in {"protocol", "encoded"} else EndpointUnreachableError,
         reason=reason,
         detail=f"{asked.name} {text}",
-        counts=reason != "pool",
+        counts=reason not in {"pool", "certificate"},  # which say nothing of how the endpoint is
         hint=_HINTS.get(reason),
     )
 
@@ -93,11 +105,9 @@ def _meaning(error: Exception, answering: bool) -> tuple[str, str]:
     if answering and isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError):
         return "cut", "broke off in the middle of its answer"
     causes = tuple(_causes(error))
-    for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return "tls", f"has a certificate that was refused: {_plain(cause.verify_message)}"
-    if any(isinstance(cause, ssl.SSLError) for cause in causes):
-        return "tls", "did not complete the TLS handshake"
+    of_tls = _of_tls([cause for cause in causes if isinstance(cause, ssl.SSLError)])
+    if of_tls is not None:
+        return of_tls
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return "dns", "could not be reached: its name was not resolved"
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
@@ -108,6 +118,16 @@ def _meaning(error: Exception, answering: bool) -> tuple[str, str]:
         if isinstance(error, kind):
             return reason, text
     return "transport", f"was not asked: the http client raised {_plain(type(error).__name__)}"
+
+
+def _of_tls(errors: list[ssl.SSLError]) -> tuple[str, str] | None:
+    for error in errors:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return "tls", f"has a certificate that was refused: {_plain(error.verify_message)}"
+        alert = (error.reason or "").partition("_ALERT_")[2]  # named after the version of TLS that brought it
+        if alert in _ALERTS:
+            return "certificate", _ALERTS[alert]
+    return ("tls", "did not complete the TLS handshake") if errors else None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -49,14 +49,14 @@ async def fetch(http: httpx.AsyncClient, url: str, *, clock: Clock, deadline: fl
     return await exchange(http, outgoing, clock=clock, deadline=deadline)
 
 
-def token_client() -> httpx.AsyncClient:
-    """Make the client that a provider uses where it was given none.
+def token_client(tls: ssl.SSLContext | None = None) -> httpx.AsyncClient:
+    """Make the client that a provider uses where it was given none; *tls* is another context than the usual one.
 
     It has no limit of connections (flights are limited elsewhere, and a pool that queues loses places to cancelled
     requests), keeps no cookie, reads no environment and speaks HTTP/1.1, whose library logs no header.
     """
     return httpx.AsyncClient(
-        verify=_tls(),
+        verify=tls or _usual_context(),
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         http1=True,
@@ -66,10 +66,15 @@ def token_client() -> httpx.AsyncClient:
     )
 
 
-@cache
-def _tls() -> ssl.SSLContext:
-    """Read the certificates that are trusted, once: that takes longer than all else that entering does."""
+def trusting_context() -> ssl.SSLContext:
+    """Return a context of its own that trusts the public authorities, as our clients do."""
     return httpx.create_ssl_context(trust_env=False)
+
+
+@cache
+def _usual_context() -> ssl.SSLContext:
+    """Read the certificates that are trusted, once: that takes longer than all else that entering does."""
+    return trusting_context()
 
 
 def checked_client(http: object) -> httpx.AsyncClient:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import anyio.lowlevel
 import httpx
-from attrs import frozen
+from attrs import evolve, frozen
 
 from tokenflight.errors import ConfigurationError, MalformedResponseError
 from tokenflight.model.clock import Clock
@@ -50,14 +50,15 @@ async def exchange(
     """
     if http.is_closed:
         return _CLIENT_CLOSED
+    connecting, failure = _Connecting(), failure_of(TimeoutError(), request.asked)
     with clock.timeout_at(deadline):
         try:
-            return await _exchange(http, request, clock=clock, left=deadline - clock.now())
+            return await _exchange(http, request, connecting, clock=clock, left=deadline - clock.now())
         except AssertionError:
             raise
         except Exception as error:  # a transport may raise anything; all of it becomes a value
-            return failure_of(error, request.asked)
-    return failure_of(TimeoutError(), request.asked)
+            failure = failure_of(error, request.asked)
+    return evolve(failure, lost=connecting.sent if connecting.followed else failure.reason not in _BEFORE_SENDING)
 
 
 class _Connecting:
@@ -70,13 +71,14 @@ class _Connecting:
     Called by httpcore as its `trace`; other transports do not call it.
     """
 
-    __slots__ = ("_loose", "_stream")
+    __slots__ = ("_loose", "_stream", "followed", "sent")
 
     def __init__(self) -> None:
         self._stream: Any = None
-        self._loose = False
+        self._loose = self.followed = self.sent = False
 
     async def __call__(self, event: str, info: dict[str, Any]) -> None:
+        self.followed = True
         step = event.rpartition(".")[0].rpartition(".")[2]
         if step in {"connect_tcp", "connect_unix_socket", "start_tls"}:
             self._stream = info.get("return_value", self._stream)
@@ -84,27 +86,28 @@ class _Connecting:
             if event.endswith(".complete"):
                 await anyio.lowlevel.checkpoint_if_cancelled()
         elif step == "send_request_headers":
-            self._loose = False
+            self._loose, self.sent = False, True
 
     async def aclose(self) -> None:
         if self._loose and self._stream is not None:
             await self._stream.aclose()
 
 
-async def _exchange(http: httpx.AsyncClient, request: Outgoing, *, clock: Clock, left: float) -> TokenAnswer | Failure:
-    connecting = _Connecting()
+async def _exchange(
+    http: httpx.AsyncClient, request: Outgoing, connecting: _Connecting, *, clock: Clock, left: float
+) -> TokenAnswer | Failure:
     outgoing = _outgoing(request, pool=_pool_timeout(http, left), trace=connecting)
     try:
         response = await http.send(outgoing, stream=True, auth=None, follow_redirects=False)
     except BaseException:
-        await _close(connecting, clock)
+        await close(connecting, clock)
         raise
     try:
         return await _read(response, request.asked)
     except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
-        return failure_of(error, request.asked, answering=True)
+        return evolve(failure_of(error, request.asked, answering=True), lost=True)
     finally:
-        await _close(response, clock)
+        await close(response, clock)
 
 
 class _Form(httpx.AsyncByteStream):
@@ -170,6 +173,7 @@ async def _read(response: httpx.Response, asked: Asked) -> TokenAnswer | Failure
             detail=f"{asked.name} sent {_TROUBLES[trouble]}",
             counts=True,
             status=status,
+            lost=True,
         )
     return TokenAnswer(status=status, headers=headers, body=body)
 
@@ -199,7 +203,7 @@ async def _unwind(response: httpx.Response, stream: AsyncIterator[bytes]) -> Non
             await anext(stream)
 
 
-async def _close(what: _Connecting | httpx.Response, clock: Clock) -> None:
+async def close(what: _Connecting | httpx.Response | httpx.AsyncClient, clock: Clock) -> None:
     """Close, even where this task is being cancelled; a failure to close is no failure of the exchange."""
     with clock.timeout_at(clock.now() + _CLOSING) as scope:
         scope.shield = True
@@ -207,11 +211,13 @@ async def _close(what: _Connecting | httpx.Response, clock: Clock) -> None:
             await what.aclose()
 
 
+_BEFORE_SENDING: Final = frozenset({"connect", "dns", "tls", "pool", "proxy", "request", "redirected", "transport"})
+"""Reasons that say that nothing was sent, for transports that do not tell."""
+
 _TROUBLES: Final = {
     "encoded": "an encoded body although it was asked for none",
     "too_large": f"more than {MAX_ANSWER} bytes",
 }
-
 
 _CLIENT_CLOSED: Final = Failure(
     error=ConfigurationError,
