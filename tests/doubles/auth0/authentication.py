@@ -35,8 +35,7 @@ def authenticated(tenant: Tenant, seen: Visit, now: float) -> Client:
         raise wrong
     if client.method == "private_key_jwt":
         _check_assertion(seen, client, now)
-    # The certificate is what the kit's server tells of the connection, where it was told to ask for one.
-    if client.method == "tls" and client.thumbprint != getattr(seen.request, "thumbprint", None):
+    if client.method == "tls" and client.thumbprint != seen.request.thumbprint:
         raise wrong
     return client
 

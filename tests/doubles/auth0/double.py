@@ -181,7 +181,7 @@ class Auth0Double(ServerDouble):
         if read is None or read.claims["aud"] != next(iter(self.tenant.apis)):
             return refusals.TOKEN_REFUSED.reply()
         bound = read.claims.get("cnf", {}).get("x5t#S256")
-        if bound is not None and bound != getattr(seen.request, "thumbprint", None):
+        if bound is not None and bound != seen.request.thumbprint:
             return refusals.TOKEN_REFUSED.reply()
         if self.api_scope is not None and self.api_scope not in read.claims.get("scope", "").split():
             return refusals.too_little(self.api_scope).reply()
