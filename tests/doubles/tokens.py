@@ -8,7 +8,7 @@ import json
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from attrs import field, frozen
 from cryptography import x509
@@ -18,6 +18,10 @@ from cryptography.x509.oid import NameOID
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey, import_key
+
+from tokenflight import Secret, Token
+
+AnyToken: TypeAlias = str | Secret | Token
 
 
 class NoSuchKeyError(Exception):
@@ -109,6 +113,13 @@ def opened(text: str) -> Read:
     if header.get("alg") != "none" or not text.endswith(".") or text.count(".") != 2 or claims is None:
         raise BadTokenError("this is no unsigned JWT")
     return Read(header, claims)
+
+
+def text_of(token: AnyToken) -> str:
+    """Return what is sent of a token."""
+    if isinstance(token, Token):
+        token = token.access_token
+    return token.reveal() if isinstance(token, Secret) else token
 
 
 def header_of(text: str) -> dict[str, Any]:

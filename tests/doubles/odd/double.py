@@ -9,7 +9,7 @@ from attrs import evolve
 from tests.doubles.odd import entra, github, google, keycloak, okta, salesforce, shapes, zoom
 from tests.doubles.odd.desk import RefusedError
 from tests.doubles.server import Route, ServerDouble
-from tests.doubles.tokens import key, public
+from tests.doubles.tokens import AnyToken, key, public, text_of
 from tests.doubles.visits import Visit
 from tests.kit.canary import canary
 
@@ -59,9 +59,9 @@ class OddDouble(ServerDouble):
         """Return the lifetime of the next token of a provider."""
         return int(self._lifetime(seen, self.lifetimes.get(provider, usual)))
 
-    def is_live(self, token: str) -> bool:
+    def is_live(self, token: AnyToken) -> bool:
         """Tell whether an access token was issued here and is not past its end."""
-        return self.clock.now() < self.tokens.get(token, -math.inf)
+        return self.clock.now() < self.tokens.get(text_of(token), -math.inf)
 
     def _next(self, entry: Visit) -> Act:
         act = super()._next(entry)
