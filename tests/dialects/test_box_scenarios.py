@@ -214,10 +214,10 @@ async def test_a_person_logs_in_once_and_the_refresh_token_rotates() -> None:
 
 @pytest.mark.parametrize("lost", [LoseReply(), Cut(at=10)])
 async def test_a_rotation_whose_reply_was_lost_is_saved_by_a_grace_and_by_nothing_else(lost: Any) -> None:
-    outcomes = {}
+    outcomes: dict[str, type[TokenFlightError] | None] = {}
     for grace in ("previous_one", "none"):
         double, there = place()
-        double.rotation.grace = grace  # type: ignore[assignment]
+        double.rotation.grace = grace
         pair = double.session("the-oauth", USER)
         known = client(double, "the-oauth", grant=RefreshToken(grace=30.0))
         async with there.provider(known) as tokens:

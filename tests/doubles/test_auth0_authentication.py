@@ -157,11 +157,11 @@ async def test_a_certificate_authenticates_over_tls_and_binds_the_token() -> Non
     double.client("the-tls", method="tls", thumbprint=mine.thumbprint)
     form = {"grant_type": "client_credentials", "client_id": "the-tls", "audience": API}
     async with double.serve(ssl_context=authority().server()) as url:
-        answers = []
+        answers, token = [], ""
         for issued in (mine, other):
             async with httpx.AsyncClient(base_url=url, verify=_presenting(issued), trust_env=False) as http:
                 answers.append(await http.post(TOKEN, data=form))
-                token = answers[0].json()["access_token"]
+                token = token or answers[0].json()["access_token"]
                 answers.append(await http.get("/api", headers={"authorization": f"Bearer {token}"}))
     assert [answer.status_code for answer in answers] == [200, 200, 401, 401]
     assert (peeked(token) or {})["cnf"] == {"x5t#S256": mine.thumbprint}

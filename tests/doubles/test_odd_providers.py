@@ -199,7 +199,7 @@ async def test_keycloak_answers_with_fields_that_nobody_else_has(way: Way) -> No
 @pytest.mark.parametrize("way", WAYS)
 async def test_salesforce_tells_no_lifetime_and_gives_the_same_token_while_it_lives(way: Way) -> None:
     double = OddDouble()
-    jwt = {"grant_type": salesforce.JWT, "assertion": sign(claims(double, "salesforce"))}
+    jwt = {"grant_type": entra.JWT, "assertion": sign(claims(double, "salesforce"))}
     async with reached(double, way) as http:
         first, again = [(await http.post(salesforce.PATH, data=form)).json() for form in (plain(double), jwt)]
         wrong = [

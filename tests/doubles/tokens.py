@@ -46,7 +46,7 @@ def key(kid: str, kind: str = "RSA") -> Key:
     if kind == "RSA":
         return RSAKey.generate_key(2048, {"kid": kid}, private=True)
     if kind.startswith("P-"):
-        return ECKey.generate_key(kind, {"kid": kid}, private=True)  # type: ignore[arg-type]
+        return ECKey.generate_key(kind, {"kid": kid}, private=True)
     return OKPKey.generate_key(kind, {"kid": kid}, private=True)  # type: ignore[arg-type]
 
 

@@ -34,10 +34,10 @@ def _token(double: Any, seen: Visit) -> Reply:
         _, subject, kind = _DESK.form(seen, "grant_type", "subject_token", "subject_token_type", optional=more)
     else:
         _DESK.form(seen, "grant_type", optional=credentials)
-        subject = kind = None
+        subject = kind = ""
     client = _DESK.secret(seen, double.secrets)
     if grant == EXCHANGE:
-        _exchangeable(double, seen, str(subject), str(kind))
+        _exchangeable(double, seen, subject, kind)
     scopes = seen.form.get("scope", "profile email").split()
     if not set(scopes) <= _SCOPES:
         raise _DESK.no("invalid_scope", f"Invalid scopes: {seen.form['scope']}")
