@@ -11,7 +11,7 @@ import httpx
 import pytest
 from attrs import evolve
 from tests.dialects.places import api, app_client, at, box_town, provider
-from tests.doubles.box import TOKEN, BoxDouble, refusals
+from tests.doubles.box import TOKEN, BoxDouble
 from tests.doubles.box.scene import CALLBACK, USER, town
 
 from tokenflight import (
@@ -223,32 +223,6 @@ async def test_fifty_calls_in_flight_when_a_refresh_kills_their_token_heal_by_on
     assert sum(seen.bearer == old.access_token.reveal() for seen in calls) == 50
     assert len(calls) == 100
     assert len(double.token_requests) == 2
-
-
-@pytest.mark.proves("Box", "an API that refuses every token")
-async def test_an_api_that_refuses_every_token_gets_each_call_twice_at_most_and_no_storm() -> None:
-    double = box_town(lifetimes=(3600,))
-    double.always(refusals.TOKEN_REFUSED, at=ME)
-    async with provider(double, web(double)) as tokens:
-        await logged_in(double, tokens)
-        async with api(double, tokens.auth(subject="ann")) as http:
-            got = [await _at_once(double, http, 20) for _ in range(3)]
-    assert got == [[401] * 20] * 3
-    assert len(double.visits(ME)) <= 20 * 2 + 20 * 2 + 20
-    assert len(double.token_requests) <= 3
-
-
-@pytest.mark.proves("Box", "an API that wants more privileges")
-async def test_a_403_asks_for_no_token() -> None:
-    double = box_town()
-    double.always(refusals.TOO_LITTLE, at=ME)
-    async with provider(double, web(double)) as tokens:
-        await logged_in(double, tokens)
-        async with api(double, tokens.auth(subject="ann")) as http:
-            got = await _at_once(double, http, 10)
-    assert got == [403] * 10
-    assert len(double.visits(ME)) == 10
-    assert len(double.token_requests) == 1
 
 
 async def _at_once(double: BoxDouble, http: httpx.AsyncClient, count: int, revoke: str | None = None) -> list[int]:
