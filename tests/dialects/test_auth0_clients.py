@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from joserfc.jwk import RSAKey
 from tests.dialects.places import claims, header, provider, tenant, tenant_client
-from tests.doubles.auth0 import DISCOVERY, TOKEN, Auth0Double, refusals, scene
+from tests.doubles.auth0 import DISCOVERY, TOKEN, refusals, scene
 from tests.doubles.auth0.scene import API, OTHER
 from tests.doubles.tokens import key, peeked, public
 from tests.kit.pki import Pair, authority, public_authority
@@ -39,9 +39,9 @@ def signing(*whose: str, **how: Any) -> PrivateKeyJWT:
     return PrivateKeyJWT(key(*(whose or ("client-key",))).as_dict(private=True), **how)
 
 
-async def asked(double: Auth0Double, client: Any, **what: Any) -> Any:
+async def asked(double: Any, client: Any, **what: Any) -> Any:
     async with provider(double, client) as tokens:
-        return await double.clock.run(partial(tokens.token, **{"audience": API, **what}))  # type: ignore[attr-defined]
+        return await double.clock.run(partial(tokens.token, **{"audience": API, **what}))
 
 
 @pytest.mark.proves("Auth0", "client_credentials, client_secret_post")

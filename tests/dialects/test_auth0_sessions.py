@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from tests.dialects.places import provider, tenant, tenant_client
-from tests.doubles.auth0 import TOKEN, Auth0Double, refusals, scene
+from tests.doubles.auth0 import TOKEN, refusals, scene
 from tests.doubles.auth0.scene import API, CALLBACK, EXCHANGE, OTHER
 from tests.doubles.tokens import peeked
 
@@ -35,18 +35,18 @@ SCOPE = "openid offline_access read:a"
 LEGACY = "urn:example:legacy-token"
 
 
-def web(double: Auth0Double, client: str = "the-web", **fields: Any) -> Any:
+def web(double: Any, client: str = "the-web", **fields: Any) -> Any:
     fields = {"grant": AuthorizationCode(), "scope": SCOPE} | fields
     return tenant_client(double, client, **fields)
 
 
-async def login(double: Auth0Double, tokens: TokenProvider, **begin: Any) -> Token:
+async def login(double: Any, tokens: TokenProvider, **begin: Any) -> Token:
     request = await tokens.sessions.begin(redirect_uri=CALLBACK, **begin)
     return await tokens.sessions.redeem(request, await double.browse(request.url), subject="ann")
 
 
-async def logged_in(double: Auth0Double, tokens: TokenProvider, **begin: Any) -> Token:
-    return await double.clock.run(partial(login, double, tokens, audience=API, **begin))  # type: ignore[attr-defined, no-any-return]
+async def logged_in(double: Any, tokens: TokenProvider, **begin: Any) -> Token:
+    return await double.clock.run(partial(login, double, tokens, audience=API, **begin))  # type: ignore[no-any-return]
 
 
 @pytest.mark.proves("Auth0", "authorization_code with PKCE, a confidential client")
@@ -161,7 +161,7 @@ async def test_a_refresh_that_needs_a_person_says_so() -> None:
     assert not caught.value.transient
 
 
-def exchanging(double: Auth0Double, **fields: Any) -> Any:
+def exchanging(double: Any, **fields: Any) -> Any:
     double.tenant.clients["the-post"].grant_types |= {EXCHANGE}
     double.tenant.subject_tokens[LEGACY, "a legacy session"] = "auth0|old"
     return tenant_client(double, grant=TokenExchange(), **fields)

@@ -10,7 +10,7 @@ import anyio
 import httpx
 import pytest
 from tests.dialects.places import app_client, at, box_town, claims, config, header, provider
-from tests.doubles.box import TOKEN, BoxDouble, refusals
+from tests.doubles.box import TOKEN, refusals
 from tests.doubles.box.scene import ACCESS, APP_USER, ENTERPRISE, EXCHANGE, FILE, ID, LINK, USER, town
 from tests.doubles.box.state import DOWNSCOPES
 
@@ -35,7 +35,7 @@ WHOLE = frozenset({"grant_type", "subject_token", "subject_token_type", "scope"}
 KNOWN = frozenset({"client_id", "client_secret"})
 
 
-def clients(double: BoxDouble, **narrow: Any) -> dict[str, Any]:
+def clients(double: Any, **narrow: Any) -> dict[str, Any]:
     """Return a client that gets the enterprise's tokens, and one that narrows them."""
     return {
         "files": app_client(double, "the-ccg"),
@@ -47,9 +47,9 @@ def enterprise(tokens: TokenProvider) -> SubjectToken:
     return SubjectToken(tokens.source("files", subject=box.enterprise(ENTERPRISE)))
 
 
-async def narrowed(double: BoxDouble, tokens: TokenProvider, **asked: Any) -> Token:
-    asked = {"subject": enterprise(tokens), "scope": PREVIEW} | asked
-    return await double.clock.run(partial(tokens.token, "narrow", **asked))  # type: ignore[attr-defined, no-any-return]
+async def narrowed(double: Any, tokens: TokenProvider, **asked: Any) -> Token:
+    asked = {"subject": enterprise(tokens), "scope": PREVIEW, **asked}
+    return await double.clock.run(partial(tokens.token, "narrow", **asked))  # type: ignore[no-any-return]
 
 
 @pytest.mark.proves("Box", "token-exchange, a file, a folder, a shared link or nothing to narrow to")

@@ -33,7 +33,8 @@ async def build_revocation(attempt: Attempt, doomed: Doomed) -> TokenRequest:
     url = attempt.client.endpoints.revocation
     if url is None:
         raise ConfigurationError("the client knows no revocation endpoint: give endpoints=Endpoints(revocation=...)")
-    return form_request(url, {"token": doomed.token.reveal()}, [await attempt.client.authentication.authenticate(attempt)])
+    proof = await attempt.client.authentication.authenticate(attempt)
+    return form_request(url, {"token": doomed.token.reveal()}, [proof])
 
 
 def read_revocation(
