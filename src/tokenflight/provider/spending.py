@@ -41,7 +41,7 @@ class Spending(Exchange):
 
     def again(self, result: Failure, now: float) -> bool | None:
         """Say whether to try again at once, whoever waits; None where that goes by who waits."""
-        if result is IN_DOUBT:
+        if result.reason == IN_DOUBT.reason:
             return False
         doubt = self.lineage.doubt
         return doubt.in_window(now) if result.lost and doubt is not None else None
