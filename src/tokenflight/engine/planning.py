@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
+
+from attrs import evolve
 
 from tokenflight.engine.entries import Entry
 from tokenflight.engine.health import Brake, Health, Lane
@@ -10,6 +13,7 @@ from tokenflight.engine.state import State
 
 SPREAD: Final = 5.0
 LONGEST_SPREAD: Final = 30.0
+PINNED_FOR: Final = 60.0
 
 
 class Planning:
@@ -24,6 +28,37 @@ class Planning:
         if entry.key not in self._state.flights and entry.plan is None:
             due_at = entry.life.due_at if entry.life is not None and entry.left(now) > 0 else now
             self._state.schedule.plan(entry, max(now, due_at))
+
+    def let_go(self, entry: Entry, now: float, *, grace: float = 0.0) -> None:
+        """Close a fleeting key once its token is over, or its hold-back where it has none; plan that for then.
+
+        A token without an end goes when nobody used it for as long as others live: keys of this kind come for ever. One
+        that is pinned is looked at again later. Nothing is closed within *grace* seconds.
+        """
+        until = max(entry.not_before, now + grace)
+        if entry.life is not None:
+            end = entry.life.expires_at
+            idle = max(entry.life.sent_at, entry.last_use()) + entry.life.length
+            until = max(until, end if end < math.inf else idle)
+        if until <= now and not entry.pins:
+            self._state.close(entry)
+        else:
+            self._state.schedule.plan(entry, until if until > now else now + PINNED_FOR)
+
+    def overtake(self, entry: Entry, now: float, width: float) -> None:
+        """Make a key due that rests on one that moved on; if it is renewed ahead, then within *width* seconds."""
+        if entry.life is None or entry.left(now) <= 0:
+            return
+        self._state.dependants.overtake(entry.key)
+        entry.life = evolve(entry.life, due_at=min(entry.life.due_at, now))
+        if entry.key in self._state.flights:
+            return
+        if entry.in_demand and entry.plan is not None:
+            entry.settle()
+            self.spread(entry, now, min(width, entry.left(now) / 4))
+        else:
+            entry.unsettle()
+            self._state.schedule.drop(entry)
 
     def postpone(self, entry: Entry, brake: Brake, now: float) -> None:
         """Plan the next try of a key in demand for the end of its brake; an endpoint that is down calls it back."""

@@ -108,9 +108,12 @@ class RenewalRefused(KeyEvent):
 
 @frozen(kw_only=True, eq=False, repr=False)
 class TokenEvicted(KeyEvent):
-    """A key made room at `max_keys`. `live` tells whether it still held a usable token."""
+    """A key made room at `max_keys`. `live` tells whether it still held a usable token.
 
-    reason: Literal["expired", "lapsed", "crowding", "unused"]
+    `fleeting` is a key whose subject is one token, given by value.
+    """
+
+    reason: Literal["expired", "lapsed", "fleeting", "crowding", "unused"]
     live: bool
 
 
@@ -184,7 +187,7 @@ class EndpointThrottled(Event):
 
 @frozen(kw_only=True, eq=False, repr=False)
 class ClockSkewLearned(Event):
-    """An endpoint refused what was signed for its date; from now on that is dated by the endpoint's clock.
+    """An endpoint refused what was signed and took it dated by its own clock, which counts from now on.
 
     `offset` is how many seconds that clock is ahead of this machine's; below 0, behind.
     """

@@ -87,14 +87,14 @@ class Sessions:
         TokenEndpointError where the server denied it, other TokenRequestErrors where the code brought nothing, and what
         *subject* raises.
         """
-        told = Secret(str(callback_url) or "?")
-        del callback_url  # no traceback with locals is to show its code
         key = TokenKey(client=request.client, audience=request.audience, scope=request.scope)
+        callback = Secret(str(callback_url) or "?")
+        del callback_url  # the code in it is good until it is spent, and a traceback shows what its frames hold
         self._holdings.engine.asking.require_open()
         client = await self._client(key)
         whole, names_issuer = await self._server(client, key)
         wall = self._holdings.engine.state.clock.wall()
-        code = read_callback(request, told.reveal(), wall=wall, issuer=client.issuer, names_issuer=names_issuer)
+        code = read_callback(request, callback.reveal(), wall=wall, issuer=client.issuer, names_issuer=names_issuer)
         if isinstance(code, Failure):
             raise code.exception(key)
         self._redeem_once(request, key, wall)
@@ -119,8 +119,7 @@ class Sessions:
         Nothing is sent. What holds the subject's keys back is lifted; tokens that are held stay. Raises
         ConfigurationError where the client's grant spends no refresh token.
         """
-        kept = Secret(refresh_token)
-        del refresh_token  # as above
+        refresh_token = Secret(refresh_token)
         key = TokenKey(client=self._holdings.clients.name(client), subject=_subject(subject))
         found = await self._client(key)
         lineage = self._holdings.lineages.of(found, key)
@@ -128,7 +127,7 @@ class Sessions:
             raise ConfigurationError(
                 f"{found.grant.grant_type} spends no refresh token: give the client grant=RefreshToken()"
             )
-        await self._holdings.lineages.adopt(lineage, kept, key)
+        await self._holdings.lineages.adopt(lineage, refresh_token, key)
         self._holdings.engine.lift(lineage.keys)
 
     async def _client(self, key: TokenKey, *needs: str) -> OAuthClient:

@@ -12,6 +12,7 @@ from tokenflight.model.token import Token
 from tokenflight.provider.updates import Updates
 
 if TYPE_CHECKING:
+    from tokenflight.engine.engine import Engine
     from tokenflight.provider.holdings import Holdings
 
 
@@ -98,3 +99,13 @@ class BoundSource:
             self._entry = self._holdings.engine.asking.entry(self.key)
             self._fast = VACANT if self._min_ttl else self._entry
         return self._entry
+
+
+def engine_of(source: BoundSource) -> Engine:
+    """Return the engine that keeps the key of *source*."""
+    return source._holdings.engine
+
+
+async def outliving(source: BoundSource, min_ttl: float) -> Token:
+    """Return a token of *source* with *min_ttl* seconds left at least, where one can be had."""
+    return await engine_of(source).asking.token(source._find(), max(source._min_ttl, min_ttl))
