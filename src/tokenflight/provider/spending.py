@@ -41,7 +41,7 @@ class Spending(Exchange):
 
     def again(self, result: Failure, now: float) -> bool | None:
         """Say whether to try again at once, whoever waits; None where that goes by who waits."""
-        if result is IN_DOUBT:
+        if result.reason == IN_DOUBT.reason:
             return False
         doubt = self.lineage.doubt
         return doubt.in_window(now) if result.lost and doubt is not None else None
@@ -67,7 +67,8 @@ class Spending(Exchange):
             elif not replaced and not (isinstance(told, Failure) and told.lost):
                 lineage.heard(was)
         if isinstance(told, Told):
-            return await self.wire.take(trip, told, deadline)
+            issued = evolve(told.issued, refresh_token=None)  # it is the session's: who else spent it would end it
+            return await self.wire.take(trip, evolve(told, issued=issued), deadline)
         return told if replaced else await self._failed(trip, deadline, told, session)
 
     async def _keep(self, trip: Trip, told: Told) -> None:

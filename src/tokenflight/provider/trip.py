@@ -54,8 +54,8 @@ class Trip:
     attempts: int = 0
     throttles: int = 0
     started_at: float | None = None
-    grounded: bool = False
     insists: bool = False
+    grounded: bool = False
 
     @property
     def bare(self) -> bool:

@@ -82,15 +82,17 @@ class _Connecting:
         step = event.rpartition(".")[0].rpartition(".")[2]
         if step in {"connect_tcp", "connect_unix_socket", "start_tls"}:
             self._stream = info.get("return_value", self._stream)
-            self._loose, self.sent = True, False  # what was sent before asked a proxy for a way
+            self._loose = True
             if event.endswith(".complete"):
                 await anyio.lowlevel.checkpoint_if_cancelled()
         elif step == "send_request_headers":
-            self._loose, self.sent = False, True
+            self._loose = False
+            # A proxy is asked for a way first, which is no request yet.
+            self.sent |= getattr(info.get("request"), "method", b"CONNECT") != b"CONNECT"
 
     def lost(self, reason: str) -> bool:
         """Tell whether what failed for *reason*, before an answer began, may have reached the server."""
-        return self.sent and reason != "proxy" if self._followed else reason not in _BEFORE_SENDING
+        return self.sent if self._followed else reason not in _BEFORE_SENDING
 
     async def aclose(self) -> None:
         if self._loose and self._stream is not None:
