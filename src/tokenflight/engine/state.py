@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final, TypeAlias
 
+from tokenflight.engine.dependants import Dependants
 from tokenflight.engine.entries import Entries, Entry
 from tokenflight.engine.flight import Flight
 from tokenflight.engine.health import Brake, Health, Lane
@@ -45,6 +46,7 @@ class State:
         self.hooks = hooks
         self.entries = Entries(max_keys, clock.uniform)
         self.flights: dict[TokenKey, Flight] = {}
+        self.dependants = Dependants()
         self.lanes = Lanes(max_flights=max_flights, retry=retry)
         self.schedule: Scheduler[Planned] = Scheduler(clock)
         self.root: RootTask | None = None
@@ -87,13 +89,15 @@ class State:
     def brake(self, entry: Entry, now: float, *, bare: bool) -> Brake | None:
         """Say what keeps a key from being asked for, the one that ends last.
 
-        To who is *bare* (has no usable token, or rejects it) neither Pace nor the backoff of a live token counts.
+        To who is *bare* (has no usable token, or rejects it) neither Pace nor the backoff of a live token counts; to a
+        key that rests on one that moved on, no Pace.
         """
         brakes: list[Brake] = []
         lifted = (entry.brake == "backoff" and bare) or (entry.brake == "client" and not entry.client_held)
         if now < entry.not_before and entry.last is not None and not lifted:
             brakes.append(Brake(entry.not_before, entry.brake, entry.last))
-        if not bare and entry.life is not None and now < entry.life.paced_until:
+        paced = not bare and entry.life is not None and not self.dependants.overtaken(entry.key)
+        if paced and entry.life is not None and now < entry.life.paced_until:
             brakes.append(Brake(entry.life.paced_until, "pace", CLOSED))
         if entry.lane is not None and (lane := entry.lane.brake(entry.key, now)) is not None:
             brakes.append(lane)
@@ -126,9 +130,14 @@ class State:
                 "live tokens make room for new keys: more than max_keys=%d keys are in use; raise max_keys",
                 self.entries.max_keys,
             )
-        self.schedule.drop(entry)
-        self.entries.close(entry)
+        self.close(entry)
         self.hooks.emit(TokenEvicted(key=entry.key, reason=reason, live=live))
+
+    def close(self, entry: Entry) -> None:
+        """Let go of a key: of its token, its plan, and what it rests on."""
+        self.schedule.drop(entry)
+        self.dependants.drop(entry.key)
+        self.entries.close(entry)
 
     def abandon(self, flight: Flight) -> None:
         """Expect nothing of a flight any more: it answers who joined it and leaves nothing behind."""

@@ -84,7 +84,7 @@ class WireExchange(Exchange):
 
     async def _once(self, trip: Trip, deadline: float, refresh_token: Secret | None) -> _Heard | Failure:
         """Make one request and read its answer; a Failure as such says that none was sent."""
-        clock, reader = trip.engine.state.clock, Reader(self.client)
+        clock, reader = trip.engine.state.clock, Reader(self.client, trip.subject)
         attempt = self._attempt(trip, reader, refresh_token)
         unready = await self.validation.ready(self.client, deadline=deadline)
         if unready is not None:
@@ -151,7 +151,9 @@ class WireExchange(Exchange):
         token = Token(
             issued.access_token,
             token_type=issued.token_type,
-            expires_in=issued.expires_in,
+            expires_in=issued.expires_in
+            if trip.subject is None
+            else trip.subject.lasting(issued.expires_in, told.sent_at),
             scope=issued.scope,
             refresh_token=issued.refresh_token,
             extra=issued.extra,
@@ -245,6 +247,7 @@ async def prepared(
 
 def weighed(trip: Trip, minted: Minted) -> Minted | Failure:
     """Return *minted*, or the Failure that it is where it brings nothing."""
+    minted = minted if trip.subject is None else trip.subject.bound(minted)
     lack = trip.engine.landing.weigh(trip.flight, minted)
     if lack is None:
         return minted

@@ -12,6 +12,7 @@ from tokenflight.model.token import Token
 from tokenflight.provider.updates import Updates
 
 if TYPE_CHECKING:
+    from tokenflight.engine.engine import Engine
     from tokenflight.provider.holdings import Holdings
 
 
@@ -49,6 +50,10 @@ class BoundSource:
             return entry.token  # type: ignore[return-value]  # below fresh_until there is one
         return await self._holdings.engine.asking.token(self._find(), self._min_ttl)
 
+    async def lasting(self, min_ttl: float) -> Token:
+        """Return a token with *min_ttl* seconds left at least, where one can be had; see `TokenProvider.token`."""
+        return await self._holdings.engine.asking.token(self._find(), max(self._min_ttl, min_ttl))
+
     async def renew(self, rejected: Token | None = None, *, origin: str | None = None) -> Token:
         """Return another token than the one *rejected*; see `TokenProvider.renew`."""
         return await self._holdings.engine.asking.renew(self._find(), rejected, origin)
@@ -69,6 +74,10 @@ class BoundSource:
     async def revoke(self) -> bool:
         """Drop the key and have its token revoked; see `TokenProvider.revoke`."""
         return await self._holdings.revoke(self.key)
+
+    def belongs_to(self, engine: Engine) -> bool:
+        """Tell whether it is a key of the provider whose engine this is."""
+        return self._holdings.engine is engine
 
     def status(self) -> KeyStatus:
         """Say how the key stands."""
