@@ -93,6 +93,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def proofs(session: nox.Session) -> None:
+    """Run what shows each grant at each system, and write docs/grants.md from what passed."""
+    session.install("-e", ".[test]")
+    session.run("pytest", "--proofs", "tests/dialects", "tests/servers", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Print the ratios of docs/performance.md."""
     session.install(".[test]")

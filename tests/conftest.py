@@ -8,7 +8,10 @@ from collections.abc import Generator, Iterator
 import pytest
 from tests.kit import patches
 from tests.kit.canary import sightings
+from tests.kit.proofs import pytest_addoption, pytest_configure, pytest_runtest_setup
 from tests.kit.watch import Watch, watching
+
+__all__ = ["pytest_addoption", "pytest_configure", "pytest_runtest_setup"]
 
 _FAILED = pytest.StashKey[bool]()
 

@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 import textwrap
+import time
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -14,6 +15,7 @@ from urllib.parse import parse_qs
 import anyio
 import httpx
 import pytest
+from tests.kit.jwts import Server
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -46,6 +48,17 @@ def run(block: CodeType, namespace: dict[str, Any]) -> None:
     anyio.run(main)
 
 
+def signing(request: httpx.Request, body: bytes) -> httpx.Response:
+    """Answer as a server does whose access tokens are JWTs."""
+    server = Server()
+    server.add("key-1")
+    if request.method == "GET":
+        return httpx.Response(200, json=server.document())
+    [audience] = parse_qs(body.decode())["audience"]
+    claims = {"iss": "https://jwt.example.com/", "aud": audience, "exp": time.time() + 3600}
+    return httpx.Response(200, json={"access_token": server.jwt("key-1", claims), "token_type": "Bearer"})
+
+
 class Internet:
     """Answer a token request with a token, who looks for metadata with some, and anything else with its path.
 
@@ -56,6 +69,8 @@ class Internet:
         self.issued = 0
 
     def answer(self, request: httpx.Request, body: bytes) -> httpx.Response:
+        if request.url.host == "jwt.example.com":
+            return signing(request, body)
         if request.method == "POST" and "grant_type" in (form := parse_qs(body.decode())):
             assert form["grant_type"] == ["client_credentials"]
             self.issued += 1
