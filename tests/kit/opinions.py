@@ -45,8 +45,7 @@ def clients(*, all_methods: bool) -> dict[str, Registered]:
     """Draw the clients' secrets and keys; the ones with keys, and the odd one, are for a server of *all_methods*."""
     drawn = {name: Registered(client_id=name, secret=canary("secret")) for name in ("basic", "post", "web")}
     if all_methods:
-        # No space: Authlib undoes %20, and not the plus sign that RFC 6749, appendix B, writes for it.
-        drawn["odd"] = Registered(client_id="we:ird-id+%/", secret=f"{canary('secret')}:+%/&=")
+        drawn["odd"] = Registered(client_id="we:ird id+%/", secret=f"{canary('secret')} :+%/&=")
         drawn["key"] = Registered(client_id="key", key=make_key("RS256"), algorithm="RS256")
         drawn["bearer"] = Registered(client_id="bearer", key=make_key("ES256"), algorithm="ES256")
     return drawn
