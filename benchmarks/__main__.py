@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 from attrs import asdict
 
-from benchmarks import auth, crowd, engine, fast_path, imports, memory
+from benchmarks import auth, crowd, engine, fast_path, imports, memory, signing
 from benchmarks.measure import Figure
 
 SECTIONS: dict[str, tuple[str, Callable[[float], Awaitable[list[Figure]]]]] = {
@@ -24,6 +24,7 @@ SECTIONS: dict[str, tuple[str, Callable[[float], Awaitable[list[Figure]]]]] = {
     "crowd": ("Ten thousand at once", crowd.run),
     "memory": ("What is held for a key, and what it does while nobody asks", memory.run),
     "engine": ("Behind the callers", engine.run),
+    "signing": ("Signing", signing.run),
     "imports": ("Importing", imports.run),
 }
 PACKAGES = ("httpx", "anyio", "attrs", "tenacity")
