@@ -72,25 +72,6 @@ async def refused_once(client: OAuthClient, oidc: OidcProvider, **options: Any) 
 
 
 @pytest.mark.proves("oidc-provider", "client_credentials + client_secret_basic")
-@pytest.mark.parametrize("name", ["basic", "odd"])
-async def test_a_secret_in_the_header_is_taken_whatever_is_in_it(oidc: OidcProvider, name: str) -> None:
-    async with provider(found(oidc, name, ClientSecretBasic(oidc.clients[name].secret or ""))) as tokens:
-        await tokens.token(audience=JWT)
-
-    (entry,) = oidc.journal()
-    assert (entry.client, entry.form.keys()) == (oidc.clients[name].client_id, {"grant_type", "resource"})
-
-
-@pytest.mark.proves("oidc-provider", "client_credentials + client_secret_post")
-async def test_a_secret_in_the_form_is_taken(oidc: OidcProvider) -> None:
-    async with provider(found(oidc, "post", ClientSecretPost(oidc.clients["post"].secret or ""))) as tokens:
-        await tokens.token()
-
-    (entry,) = oidc.journal()
-    assert (entry.form["client_id"], "authorization" in entry.headers) == ("post", False)
-
-
-@pytest.mark.proves("oidc-provider", "client_credentials + client_secret_basic")
 async def test_an_odd_secret_that_is_sent_as_it_is_is_refused(oidc: OidcProvider) -> None:
     odd = oidc.clients["odd"]
     raw = ClientSecretBasic(odd.secret or "", raw=True)
@@ -186,7 +167,9 @@ async def test_a_wrong_assertion_of_a_client_is_refused_once(oidc: OidcProvider,
         "kid": PrivateKeyJWT(key, key_id="another"),
         "client": PrivateKeyJWT(key),
     }
-    await refused_once(found(oidc, "key-rsa" if wrong == "client" else "key-es", methods[wrong]), oidc)
+    error = await refused_once(found(oidc, "key-rsa" if wrong == "client" else "key-es", methods[wrong]), oidc)
+
+    assert "the key" in (error.hint or "")
 
 
 @pytest.mark.proves("oidc-provider", "client_credentials + private_key_jwt (a secret in its place is refused)")
@@ -217,25 +200,24 @@ class Off(SystemClock):
 
 
 @pytest.mark.proves("oidc-provider", "client_credentials + private_key_jwt (this machine's clock is wrong)")
-@pytest.mark.parametrize("minutes", [-9, 9])
-async def test_a_clock_that_is_wrong_is_made_up_for_once(oidc: OidcProvider, minutes: int) -> None:
+@pytest.mark.parametrize(("minutes", "statuses"), [(-9, [401, 200, 200]), (9, [200, 200])], ids=["behind", "ahead"])
+async def test_a_clock_that_is_wrong_is_made_up_for_once(oidc: OidcProvider, minutes: int, statuses: list[int]) -> None:
     client = found(oidc, "key-es", PrivateKeyJWT(oidc.clients["key-es"].key or ""))
     async with TokenProvider(client, clock=Off(60.0 * minutes)) as tokens:
         await tokens.token(audience=JWT)
         await tokens.token(audience=OPAQUE)
 
-    assert [entry.status for entry in oidc.journal()] == [401, 200, 200]
+    assert [entry.status for entry in oidc.journal()] == statuses
 
 
 @pytest.mark.proves("oidc-provider", "client_credentials + private_key_jwt (this machine's clock is wrong)")
-@pytest.mark.parametrize("minutes", [-20, 20])
-async def test_a_clock_that_is_far_too_wrong_is_told_of(oidc: OidcProvider, minutes: int) -> None:
+async def test_a_clock_that_is_far_too_wrong_is_told_of(oidc: OidcProvider) -> None:
     client = found(oidc, "key-es", PrivateKeyJWT(oidc.clients["key-es"].key or ""))
-    async with TokenProvider(client, clock=Off(60.0 * minutes)) as tokens:
+    async with TokenProvider(client, clock=Off(-1200.0)) as tokens:
         with pytest.raises(InvalidClientError) as caught:
             await tokens.token()
 
-    assert "20 minutes" in (caught.value.hint or "")
+    assert caught.value.hint == "this machine's clock is 20 minutes behind the server's: set it"
     assert len(oidc.journal()) == 1
 
 
@@ -377,23 +359,11 @@ async def test_a_client_that_has_a_secret_is_none_without_it(oidc: OidcProvider)
             await tokens.token(subject="alice")
 
     assert isinstance(caught.value, InvalidClientError)
+    assert "give authentication" in (caught.value.hint or "")
     assert len(oidc.journal()) == 1
 
 
 # The other servers
-
-
-@pytest.mark.proves("Authlib", "client_credentials + client_secret_basic")
-@pytest.mark.parametrize("name", ["basic", "odd"])
-async def test_authlib_takes_a_secret_in_the_header_whatever_is_in_it(authlib: Opinion, name: str) -> None:
-    async with provider(client_of(authlib, name)) as tokens:
-        assert (await tokens.token(scope="read")).scope == {"read"}
-
-
-@pytest.mark.proves("Authlib", "client_credentials + client_secret_post")
-async def test_authlib_takes_a_secret_in_the_form(authlib: Opinion) -> None:
-    async with provider(client_of(authlib, "post")) as tokens:
-        assert (await tokens.token(scope="read")).scope == {"read"}
 
 
 @pytest.mark.proves("Authlib", "client_credentials + private_key_jwt (RS256)")
@@ -415,15 +385,3 @@ async def test_authlib_refuses_a_wrong_assertion_by_400(authlib: Opinion, wrong:
 
     assert isinstance(error, InvalidClientError)
     assert (error.reason, error.status, error.transient, error.attempts) == ("invalid_client", 400, False, 1)
-
-
-@pytest.mark.proves("django-oauth-toolkit", "client_credentials + client_secret_basic")
-async def test_django_takes_a_secret_in_the_header(django: Opinion) -> None:
-    async with provider(client_of(django, "basic")) as tokens:
-        assert (await tokens.token(scope="read")).scope == {"read"}
-
-
-@pytest.mark.proves("django-oauth-toolkit", "client_credentials + client_secret_post")
-async def test_django_takes_a_secret_in_the_form(django: Opinion) -> None:
-    async with provider(client_of(django, "post")) as tokens:
-        assert (await tokens.token(scope="read")).scope == {"read"}

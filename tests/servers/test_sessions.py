@@ -59,6 +59,9 @@ async def lost(tokens: TokenProvider, audience: Audience | None = None) -> Sessi
     return caught.value
 
 
+@pytest.mark.proves("oidc-provider", "authorization_code with PKCE, discovery and iss + client_secret_basic")
+@pytest.mark.proves("oidc-provider", "authorization_code with PKCE, discovery and iss + none")
+@pytest.mark.proves("oidc-provider", "refresh_token with rotation")
 @pytest.mark.parametrize("name", ["web", "native"])
 async def test_a_login_begun_here_is_redeemed_once_and_refreshed(oidc: OidcProvider, name: str) -> None:
     client = found(oidc, AuthorizationCode(), name, scope="openid offline_access read")
@@ -77,6 +80,7 @@ async def test_a_login_begun_here_is_redeemed_once_and_refreshed(oidc: OidcProvi
     assert second.form["refresh_token"] == first.answer["refresh_token"]
 
 
+@pytest.mark.proves("oidc-provider", "authorization_code (a code that was used is refused)")
 async def test_a_login_is_redeemed_elsewhere_and_then_refused_by_the_server(oidc: OidcProvider) -> None:
     client = found(oidc, AuthorizationCode(), scope="openid offline_access read")
     async with TokenProvider(client) as here, TokenProvider(client) as there:
@@ -90,6 +94,7 @@ async def test_a_login_is_redeemed_elsewhere_and_then_refused_by_the_server(oidc
     assert (caught.value.reason, caught.value.transient) == ("invalid_grant", False)
 
 
+@pytest.mark.proves("oidc-provider", "authorization_code (a person who refuses)")
 async def test_a_person_who_refuses_is_told_of_and_nothing_is_sent(oidc: OidcProvider) -> None:
     async with TokenProvider(found(oidc, AuthorizationCode(), scope="openid read")) as tokens:
         login = await tokens.sessions.begin(redirect_uri=WEB_CALLBACK)
@@ -100,6 +105,7 @@ async def test_a_person_who_refuses_is_told_of_and_nothing_is_sent(oidc: OidcPro
     assert oidc.journal() == []
 
 
+@pytest.mark.proves("oidc-provider", "refresh_token with rotation and two resources")
 async def test_callers_share_a_refresh_and_audiences_take_turns(oidc: OidcProvider) -> None:
     token = oidc.mint(resources=[JWT.value, OPAQUE.value])
     async with adopting(found(oidc, RefreshToken()), token) as tokens:
@@ -112,6 +118,7 @@ async def test_callers_share_a_refresh_and_audiences_take_turns(oidc: OidcProvid
     assert (first.form["refresh_token"], second.form["refresh_token"]) == (token, first.answer["refresh_token"])
 
 
+@pytest.mark.proves("oidc-provider", "refresh_token with reuse detection")
 async def test_a_session_that_somebody_else_spent_is_lost_for_certain(oidc: OidcProvider) -> None:
     token = oidc.mint()
     async with adopting(found(oidc, RefreshToken()), token) as thief:
@@ -122,6 +129,7 @@ async def test_a_session_that_somebody_else_spent_is_lost_for_certain(oidc: Oidc
     assert (error.reason, error.ambiguous, error.transient) == ("session_lost", False, False)
 
 
+@pytest.mark.proves("oidc-provider", "refresh_token with rotation (lost replies)")
 async def test_a_reply_that_is_lost_may_lose_the_session(oidc: OidcProvider) -> None:
     oidc.fault(drop=True, when="after")
     async with adopting(found(oidc, RefreshToken()), oidc.mint()) as tokens:
@@ -132,6 +140,7 @@ async def test_a_reply_that_is_lost_may_lose_the_session(oidc: OidcProvider) -> 
     assert first.form["refresh_token"] == second.form["refresh_token"]
 
 
+@pytest.mark.proves("oidc-provider", "refresh_token with rotation (lost requests)")
 async def test_a_request_that_is_lost_loses_no_session(oidc: OidcProvider) -> None:
     oidc.fault(drop=True)
     async with adopting(found(oidc, RefreshToken()), oidc.mint()) as tokens:
@@ -141,6 +150,7 @@ async def test_a_request_that_is_lost_loses_no_session(oidc: OidcProvider) -> No
     assert [entry.status for entry in oidc.journal()] == [None, 200, 200]
 
 
+@pytest.mark.proves("Authlib", "refresh_token with rotation")
 async def test_authlib_s_sessions_live_on_when_a_spent_token_is_shown(authlib: Opinion) -> None:
     client = OAuthClient(
         client_id="web",
@@ -156,6 +166,8 @@ async def test_authlib_s_sessions_live_on_when_a_spent_token_is_shown(authlib: O
         assert (await tokens.renew(rejected=held, subject="alice")).header != held.header
 
 
+@pytest.mark.proves("django-oauth-toolkit", "refresh_token with rotation and reuse protection")
+@pytest.mark.proves("django-oauth-toolkit", "discovery (RFC 8414, an issuer with a path)")
 async def test_django_s_sessions_are_found_by_an_issuer_with_a_path(django: Opinion) -> None:
     token = django.mint()
     async with adopting(found(django, RefreshToken()), token) as tokens:

@@ -30,7 +30,7 @@ METHODS: dict[str, type[ClientSecretBasic] | type[ClientSecretPost]] = {"post": 
 def client_of(server: OidcProvider | Opinion, name: str = "basic", **fields: Any) -> OAuthClient:
     """Return a client of a server as it is registered there."""
     known = server.clients[name]
-    authentication = METHODS.get(name, ClientSecretBasic)(known.secret or "")
+    authentication = None if known.secret is None else METHODS.get(name, ClientSecretBasic)(known.secret)
     fields = {"client_id": known.client_id, "authentication": authentication} | fields
     return OAuthClient(token_endpoint=server.token_endpoint, **fields)
 
