@@ -16,12 +16,11 @@ from tests.kit.credentials import Certificate, jwk_of, make_key, signed
 from tests.kit.oidc import OidcProvider
 from tests.kit.opinions import Opinion
 from tests.kit.pki import publicly_trusted
-from tests.servers.using import JWT, OPAQUE, client_of, provider, refusal
+from tests.servers.using import JWT, OPAQUE, client_of, found, provider, refusal
 
 from tokenflight import (
     TOKEN_ENDPOINT,
     ClientAssertion,
-    ClientAuthentication,
     ClientSecretBasic,
     ClientSecretJWT,
     ClientSecretPost,
@@ -36,7 +35,6 @@ from tokenflight import (
     TokenProvider,
     TokenRequestError,
 )
-from tokenflight.transport.clock import SystemClock
 
 pytestmark = pytest.mark.anyio
 
@@ -45,12 +43,6 @@ pytestmark = pytest.mark.anyio
 def trusted(oidc: OidcProvider, tmp_path: Path) -> Iterator[None]:
     with publicly_trusted(oidc.certificates.ca.read_bytes(), tmp_path):
         yield
-
-
-def found(server: OidcProvider, name: str, authentication: ClientAuthentication, **fields: Any) -> OAuthClient:
-    """Return a client that knows of its server the issuer alone."""
-    known = server.clients[name]
-    return OAuthClient(client_id=known.client_id, issuer=server.issuer, authentication=authentication, **fields)
 
 
 def said(jwt: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -85,7 +77,9 @@ async def test_an_odd_secret_that_is_sent_as_it_is_is_refused(oidc: OidcProvider
 
 
 def shared(oidc: OidcProvider, **how: Any) -> OAuthClient:
-    return found(oidc, "secret-jwt", ClientSecretJWT(oidc.clients["secret-jwt"].secret or "", **how))
+    return found(
+        oidc, name="secret-jwt", authentication=ClientSecretJWT(oidc.clients["secret-jwt"].secret or "", **how)
+    )
 
 
 @pytest.mark.proves("oidc-provider", "client_credentials + client_secret_jwt")
@@ -103,7 +97,7 @@ async def test_a_secret_signs_and_does_not_travel(oidc: OidcProvider, audience: 
 
 @pytest.mark.proves("oidc-provider", "client_credentials + client_secret_jwt")
 async def test_another_secret_signs_for_nobody(oidc: OidcProvider) -> None:
-    await refused_once(found(oidc, "secret-jwt", ClientSecretJWT(canary("other"))), oidc)
+    await refused_once(found(oidc, name="secret-jwt", authentication=ClientSecretJWT(canary("other"))), oidc)
 
 
 ALGORITHMS = [
@@ -122,7 +116,7 @@ async def test_a_private_key_signs_anew_for_each_request(
     oidc: OidcProvider, name: str, algorithm: str, audience: Any
 ) -> None:
     method = PrivateKeyJWT(oidc.clients[name].key or "", algorithm=algorithm, audience=audience)
-    async with provider(found(oidc, name, method)) as tokens:
+    async with provider(found(oidc, name=name, authentication=method)) as tokens:
         await tokens.token(audience=JWT)
         await tokens.token(audience=OPAQUE)
 
@@ -150,7 +144,7 @@ async def test_a_key_is_given_in_any_form(oidc: OidcProvider, tmp_path: Path, fo
         "file": PrivateKeyJWT(path),
         "encrypted file": PrivateKeyJWT(path, passphrase=passphrase),
     }
-    async with provider(found(oidc, "key-es", methods[form])) as tokens:
+    async with provider(found(oidc, name="key-es", authentication=methods[form])) as tokens:
         await tokens.token()
 
     header, _ = said(oidc.journal()[0].form["client_assertion"])
@@ -167,7 +161,9 @@ async def test_a_wrong_assertion_of_a_client_is_refused_once(oidc: OidcProvider,
         "kid": PrivateKeyJWT(key, key_id="another"),
         "client": PrivateKeyJWT(key),
     }
-    error = await refused_once(found(oidc, "key-rsa" if wrong == "client" else "key-es", methods[wrong]), oidc)
+    error = await refused_once(
+        found(oidc, name="key-rsa" if wrong == "client" else "key-es", authentication=methods[wrong]), oidc
+    )
 
     assert "the key" in (error.hint or "")
 
@@ -175,50 +171,20 @@ async def test_a_wrong_assertion_of_a_client_is_refused_once(oidc: OidcProvider,
 @pytest.mark.proves("oidc-provider", "client_credentials + private_key_jwt (a secret in its place is refused)")
 @pytest.mark.parametrize("method", [ClientSecretBasic, ClientSecretPost])
 async def test_a_secret_does_not_stand_for_a_key(oidc: OidcProvider, method: Any) -> None:
-    await refused_once(found(oidc, "key-es", method(canary("secret"))), oidc)
+    await refused_once(found(oidc, name="key-es", authentication=method(canary("secret"))), oidc)
 
 
 @pytest.mark.proves("oidc-provider", "client_credentials + private_key_jwt (lost replies)")
 @pytest.mark.parametrize("fault", [{"drop": True}, {"status": 503}, {"status": 429, "headers": {"Retry-After": "0"}}])
 async def test_what_the_server_may_have_taken_is_never_sent_again(oidc: OidcProvider, fault: dict[str, Any]) -> None:
     oidc.fault(**fault, when="after", times=2)
-    async with provider(found(oidc, "key-es", PrivateKeyJWT(oidc.clients["key-es"].key or ""))) as tokens:
+    async with provider(
+        found(oidc, name="key-es", authentication=PrivateKeyJWT(oidc.clients["key-es"].key or ""))
+    ) as tokens:
         await tokens.token()
 
     assertions = [said(entry.form["client_assertion"])[1]["jti"] for entry in oidc.journal()]
     assert len(set(assertions)) == len(assertions) == 3
-
-
-class Off(SystemClock):
-    """A clock whose wall time is wrong."""
-
-    def __init__(self, by: float) -> None:
-        self._by = by
-
-    def wall(self) -> float:
-        return SystemClock.wall() + self._by
-
-
-@pytest.mark.proves("oidc-provider", "client_credentials + private_key_jwt (this machine's clock is wrong)")
-@pytest.mark.parametrize(("minutes", "statuses"), [(-9, [401, 200, 200]), (9, [200, 200])], ids=["behind", "ahead"])
-async def test_a_clock_that_is_wrong_is_made_up_for_once(oidc: OidcProvider, minutes: int, statuses: list[int]) -> None:
-    client = found(oidc, "key-es", PrivateKeyJWT(oidc.clients["key-es"].key or ""))
-    async with TokenProvider(client, clock=Off(60.0 * minutes)) as tokens:
-        await tokens.token(audience=JWT)
-        await tokens.token(audience=OPAQUE)
-
-    assert [entry.status for entry in oidc.journal()] == statuses
-
-
-@pytest.mark.proves("oidc-provider", "client_credentials + private_key_jwt (this machine's clock is wrong)")
-async def test_a_clock_that_is_far_too_wrong_is_told_of(oidc: OidcProvider) -> None:
-    client = found(oidc, "key-es", PrivateKeyJWT(oidc.clients["key-es"].key or ""))
-    async with TokenProvider(client, clock=Off(-1200.0)) as tokens:
-        with pytest.raises(InvalidClientError) as caught:
-            await tokens.token()
-
-    assert caught.value.hint == "this machine's clock is 20 minutes behind the server's: set it"
-    assert len(oidc.journal()) == 1
 
 
 @pytest.mark.proves("oidc-provider", "client_credentials + private_key_jwt (ClientAssertion from a file)")
@@ -233,7 +199,7 @@ async def test_an_assertion_that_somebody_else_signs_is_read_from_its_file_each_
         path.write_text(signed(oidc.clients["key-es"].key or "", **named) + "\n")
 
     written()
-    async with provider(found(oidc, "key-es", ClientAssertion(path))) as tokens:
+    async with provider(found(oidc, name="key-es", authentication=ClientAssertion(path))) as tokens:
         await tokens.token(audience=JWT)
         written()
         await tokens.token(audience=OPAQUE)
@@ -249,7 +215,7 @@ async def test_an_assertion_that_somebody_else_signs_is_read_from_its_file_each_
 
 def certified(oidc: OidcProvider, name: str, certificate: Certificate, **fields: Any) -> OAuthClient:
     method = MutualTLS(certificate.certificate, certificate.key, self_signed=name == "self-signed")
-    return found(oidc, name, method, **fields)
+    return found(oidc, name=name, authentication=method, **fields)
 
 
 @pytest.mark.usefixtures("trusted")
@@ -280,7 +246,7 @@ async def test_tokens_are_bound_to_the_certificate_that_lies_there_now(oidc: Oid
     path, series = tmp_path / "client.pem", (oidc.certificates.client, oidc.certificates.rotated)
     path.touch(0o600)
     path.write_bytes(series[0].both.read_bytes())
-    async with provider(found(oidc, "tls-bound", MutualTLS(path))) as tokens:
+    async with provider(found(oidc, name="tls-bound", authentication=MutualTLS(path))) as tokens:
         first = await tokens.token(audience=JWT)
         path.write_bytes(series[1].both.read_bytes())
         second = await tokens.renew(rejected=first, audience=JWT)
@@ -308,7 +274,7 @@ async def test_a_certificate_of_the_authority_does_not_stand_for_a_self_signed_o
 
 @pytest.mark.proves("oidc-provider", "client_credentials + tls_client_auth (the user's own http client)")
 async def test_the_user_s_http_client_presents_its_own_certificate(oidc: OidcProvider) -> None:
-    client = found(oidc, "tls", MutualTLS())
+    client = found(oidc, name="tls", authentication=MutualTLS())
     context = oidc.certificates.trusting(oidc.certificates.client)
     async with httpx.AsyncClient(verify=context, trust_env=False) as http, TokenProvider(client, http=http) as tokens:
         await tokens.token()
@@ -318,7 +284,7 @@ async def test_the_user_s_http_client_presents_its_own_certificate(oidc: OidcPro
 
 @pytest.mark.proves("oidc-provider", "client_credentials + tls_client_auth (no certificate is refused)")
 async def test_no_certificate_is_refused_once(oidc: OidcProvider) -> None:
-    client, context = found(oidc, "tls", MutualTLS()), oidc.certificates.trusting()
+    client, context = found(oidc, name="tls", authentication=MutualTLS()), oidc.certificates.trusting()
     async with httpx.AsyncClient(verify=context, trust_env=False) as http, TokenProvider(client, http=http) as tokens:
         for attempts in (1, 0):
             with pytest.raises(InvalidClientError) as caught:
@@ -343,7 +309,7 @@ async def test_a_server_of_an_authority_that_is_not_trusted_hears_nothing(oidc: 
 @pytest.mark.proves("oidc-provider", "jwt-bearer + none")
 async def test_a_public_client_proves_nothing_but_what_it_presents(oidc: OidcProvider) -> None:
     grant = JWTBearer(oidc.clients["bearer-public"].key or "")
-    async with provider(found(oidc, "bearer-public", PublicClient(), grant=grant)) as tokens:
+    async with provider(found(oidc, name="bearer-public", authentication=PublicClient(), grant=grant)) as tokens:
         await tokens.token(subject="carol", audience=JWT)
 
     (entry,) = oidc.journal()
@@ -353,7 +319,7 @@ async def test_a_public_client_proves_nothing_but_what_it_presents(oidc: OidcPro
 @pytest.mark.proves("oidc-provider", "refresh_token + none (a client with a secret is refused)")
 async def test_a_client_that_has_a_secret_is_none_without_it(oidc: OidcProvider) -> None:
     refresh_token = oidc.mint("web")
-    async with provider(found(oidc, "web", PublicClient(), grant=RefreshToken())) as tokens:
+    async with provider(found(oidc, name="web", authentication=PublicClient(), grant=RefreshToken())) as tokens:
         await tokens.sessions.adopt(subject="alice", refresh_token=refresh_token)
         with pytest.raises(TokenRequestError) as caught:
             await tokens.token(subject="alice")

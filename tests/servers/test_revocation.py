@@ -7,7 +7,7 @@ from attrs import evolve
 from tests.kit.oidc import OidcProvider
 from tests.kit.opinions import Opinion
 from tests.servers.asking import post
-from tests.servers.test_client_credentials import METHODS, client_of, provider
+from tests.servers.using import METHODS, client_of, provider
 
 from tokenflight import ClientSecretBasic, Endpoints
 
@@ -19,6 +19,8 @@ def active(oidc: OidcProvider, token: str) -> bool:
     return bool(answer.json()["active"])
 
 
+@pytest.mark.proves("oidc-provider", "discovery (RFC 8414)")
+@pytest.mark.proves("oidc-provider", "revocation")
 @pytest.mark.parametrize("name", ["basic", "post"])
 async def test_an_issuer_alone_is_enough_to_get_a_token_and_to_revoke_it(oidc: OidcProvider, name: str) -> None:
     known = evolve(client_of(oidc, name), token_endpoint=None, issuer=oidc.issuer)
@@ -30,6 +32,8 @@ async def test_an_issuer_alone_is_enough_to_get_a_token_and_to_revoke_it(oidc: O
         assert (await tokens.token()).access_token.reveal() != token
 
 
+@pytest.mark.proves("Authlib", "revocation")
+@pytest.mark.proves("django-oauth-toolkit", "revocation")
 @pytest.mark.parametrize("name", ["basic", "post"])
 async def test_other_servers_revoke_too_and_refuse_another_secret(authlib: Opinion, django: Opinion, name: str) -> None:
     for at in (authlib, django):

@@ -2,61 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
-
 import pytest
-from attrs import evolve
 from tests.kit.harbour import AT_ONCE, at_once
 from tests.kit.oidc import NATIVE_CALLBACK, WEB_CALLBACK, OidcProvider
 from tests.kit.opinions import Opinion
+from tests.servers.using import JWT, OPAQUE, adopting, found, lost, spent
 
 from tokenflight import (
-    Audience,
     AuthorizationCode,
     AuthorizationResponseError,
-    Grant,
     OAuthClient,
     RefreshToken,
     SessionLostError,
-    Token,
     TokenProvider,
     TokenRequestError,
 )
 
 pytestmark = pytest.mark.anyio
 
-JWT = Audience("https://api.test/jwt", "resource")
-OPAQUE = Audience("https://api.test/opaque", "resource")
 OFFLINE = {"prompt": "consent"}
 CALLBACKS = {"web": WEB_CALLBACK, "native": NATIVE_CALLBACK}
-
-
-def found(server: OidcProvider | Opinion, grant: Grant, name: str = "web", **fields: Any) -> OAuthClient:
-    """Return a client that knows of its server the issuer alone."""
-    known = server.clients[name]
-    return OAuthClient(
-        client_id=known.client_id, issuer=server.issuer, authentication=known.secret, grant=grant, **fields
-    )
-
-
-@asynccontextmanager
-async def adopting(client: OAuthClient, refresh_token: str, **retry: Any) -> AsyncIterator[TokenProvider]:
-    async with TokenProvider(client, retry=evolve(AT_ONCE, **retry)) as tokens:
-        await tokens.sessions.adopt(subject="alice", refresh_token=refresh_token)
-        yield tokens
-
-
-async def spent(tokens: TokenProvider, audience: Audience | None = None) -> Token:
-    """Have the session's refresh token spent."""
-    return await tokens.renew(subject="alice", audience=audience)
-
-
-async def lost(tokens: TokenProvider, audience: Audience | None = None) -> SessionLostError:
-    with pytest.raises(SessionLostError) as caught:
-        await spent(tokens, audience)
-    return caught.value
 
 
 @pytest.mark.proves("oidc-provider", "authorization_code with PKCE, discovery and iss + client_secret_basic")

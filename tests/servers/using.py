@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,9 +14,12 @@ from tests.kit.opinions import Opinion
 
 from tokenflight import (
     Audience,
+    ClientCredentials,
     ClientSecretBasic,
     ClientSecretPost,
+    Grant,
     OAuthClient,
+    SessionLostError,
     Token,
     TokenProvider,
     TokenRequestError,
@@ -24,6 +27,7 @@ from tokenflight import (
 
 JWT = Audience("https://api.test/jwt/ttl/30", "resource")
 OPAQUE = Audience("https://api.test/opaque/ttl/30/orders", "resource")
+AS_ITSELF = ClientCredentials()
 METHODS: dict[str, type[ClientSecretBasic] | type[ClientSecretPost]] = {"post": ClientSecretPost}
 
 
@@ -36,7 +40,7 @@ def client_of(server: OidcProvider | Opinion, name: str = "basic", **fields: Any
 
 
 @asynccontextmanager
-async def provider(client: OAuthClient, **retry: Any) -> AsyncIterator[TokenProvider]:
+async def provider(client: OAuthClient | Mapping[str, OAuthClient], **retry: Any) -> AsyncIterator[TokenProvider]:
     async with TokenProvider(client, retry=evolve(AT_ONCE, **retry)) as tokens:
         yield tokens
 
@@ -55,4 +59,29 @@ async def refusal(client: OAuthClient, **how: Any) -> TokenRequestError:
         with pytest.raises(TokenRequestError) as again:
             await tokens.token(**how)
     assert again.value.attempts == 0
+    return caught.value
+
+
+def found(server: OidcProvider | Opinion, grant: Grant = AS_ITSELF, name: str = "web", **fields: Any) -> OAuthClient:
+    """Return a client that knows of its server the issuer alone."""
+    known = server.clients[name]
+    fields = {"client_id": known.client_id, "authentication": known.secret} | fields
+    return OAuthClient(issuer=server.issuer, grant=grant, **fields)
+
+
+@asynccontextmanager
+async def adopting(client: OAuthClient, refresh_token: str, **retry: Any) -> AsyncIterator[TokenProvider]:
+    async with TokenProvider(client, retry=evolve(AT_ONCE, **retry)) as tokens:
+        await tokens.sessions.adopt(subject="alice", refresh_token=refresh_token)
+        yield tokens
+
+
+async def spent(tokens: TokenProvider, audience: Audience | None = None) -> Token:
+    """Have the session's refresh token spent."""
+    return await tokens.renew(subject="alice", audience=audience)
+
+
+async def lost(tokens: TokenProvider, audience: Audience | None = None) -> SessionLostError:
+    with pytest.raises(SessionLostError) as caught:
+        await spent(tokens, audience)
     return caught.value
