@@ -8,9 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import httpx
 import pytest
-from cryptography.hazmat.primitives import serialization
+from attrs import frozen
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from tests.kit.canary import canary
 from tests.kit.credentials import Certificate, jwk_of, make_key, signed
 from tests.kit.oidc import OidcProvider
@@ -132,8 +137,22 @@ def encrypted(key: str, passphrase: str) -> str:
     return serialization.load_pem_private_key(key.encode(), None).private_bytes(*form).decode()
 
 
-@pytest.mark.proves("oidc-provider", "client_credentials + private_key_jwt (key as JWK, file, encrypted PEM)")
-@pytest.mark.parametrize("form", ["JWK", "file", "encrypted file"])
+@frozen
+class Elsewhere:
+    """Signs with a key that it does not give away."""
+
+    key: Any
+    algorithm = "ES256"
+    key_id = None
+
+    async def sign(self, data: bytes) -> bytes:
+        await anyio.lowlevel.checkpoint()
+        first, second = decode_dss_signature(self.key.sign(data, ec.ECDSA(hashes.SHA256())))
+        return first.to_bytes(32) + second.to_bytes(32)
+
+
+@pytest.mark.proves("oidc-provider", "client_credentials + private_key_jwt (JWK, file, encrypted PEM, Signer)")
+@pytest.mark.parametrize("form", ["JWK", "file", "encrypted file", "signer"])
 async def test_a_key_is_given_in_any_form(oidc: OidcProvider, tmp_path: Path, form: str) -> None:
     pem, passphrase = oidc.clients["key-es"].key or "", canary("passphrase")
     path = tmp_path / "key.pem"
@@ -143,6 +162,7 @@ async def test_a_key_is_given_in_any_form(oidc: OidcProvider, tmp_path: Path, fo
         "JWK": PrivateKeyJWT(jwk_of(pem, "ES256", private=True)),
         "file": PrivateKeyJWT(path),
         "encrypted file": PrivateKeyJWT(path, passphrase=passphrase),
+        "signer": PrivateKeyJWT(Elsewhere(serialization.load_pem_private_key(pem.encode(), None))),
     }
     async with provider(found(oidc, name="key-es", authentication=methods[form])) as tokens:
         await tokens.token()

@@ -155,6 +155,23 @@ async def test_a_refresh_token_goes_along_with_any_client_authentication(oidc: O
     assert len(set(given)) == 3
 
 
+@pytest.mark.proves("oidc-provider", "refresh_token with rotation, renewed ahead")
+async def test_two_resources_of_a_session_are_renewed_ahead_in_turn(oidc: OidcProvider) -> None:
+    brief = [Audience(f"https://api.test/jwt/ttl/2/{name}", "resource") for name in ("one", "two")]
+    token = oidc.mint(resources=[each.value for each in brief])
+    async with adopting(found(oidc, RefreshToken()), token) as tokens:
+        for audience in brief:
+            source = tokens.source(subject="alice", audience=audience, keep_warm=True)
+            updates = source.updates()
+            held = [await anext(updates), await anext(updates)]
+            assert held[0].header != held[1].header
+            await updates.aclose()
+
+    entries = oidc.journal()
+    given = [entry.answer["refresh_token"] for entry in entries]
+    assert [entry.form["refresh_token"] for entry in entries] == [token, *given[:-1]], "each one once"
+
+
 @pytest.mark.proves("oidc-provider", "refresh_token with reuse detection")
 async def test_a_spent_token_that_is_shown_from_outside_ends_the_session(oidc: OidcProvider) -> None:
     first = oidc.mint()
