@@ -48,7 +48,9 @@ def run(block: CodeType, namespace: dict[str, Any]) -> None:
     anyio.run(main)
 
 
-GRANTS = {"client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer"}
+GRANTS = {"client_credentials"} | {
+    f"urn:ietf:params:oauth:grant-type:{name}" for name in ("jwt-bearer", "token-exchange")
+}
 
 
 def signing(request: httpx.Request, body: bytes) -> httpx.Response:

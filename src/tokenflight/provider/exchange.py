@@ -243,8 +243,6 @@ async def prepared(
             return error.failure
         except ConfigurationError as error:
             return misconfigured(str(error))
-        except TokenFlightError as error:  # the source of a subject token
-            return as_it_is(error, transient=error.transient)
         except Exception as error:  # client authentication of the user's own
             method = type(client.authentication).__name__
             return Failure(reason="credential", detail=f"{method} raised {type(error).__name__}")

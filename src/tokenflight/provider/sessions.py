@@ -87,11 +87,13 @@ class Sessions:
         *subject* raises.
         """
         key = TokenKey(client=request.client, audience=request.audience, scope=request.scope)
+        callback = Secret(callback_url or "?")
+        del callback_url  # the code in it is good until it is spent, and a traceback shows what its frames hold
         self._holdings.engine.asking.require_open()
         client = await self._client(key)
         whole, names_issuer = await self._server(client, key)
         wall = self._holdings.engine.state.clock.wall()
-        code = read_callback(request, callback_url, wall=wall, issuer=client.issuer, names_issuer=names_issuer)
+        code = read_callback(request, callback.reveal(), wall=wall, issuer=client.issuer, names_issuer=names_issuer)
         if isinstance(code, Failure):
             raise code.exception(key)
         self._redeem_once(request, key, wall)
@@ -116,6 +118,7 @@ class Sessions:
         Nothing is sent. What holds the subject's keys back is lifted; tokens that are held stay. Raises
         ConfigurationError where the client's grant spends no refresh token.
         """
+        refresh_token = Secret(refresh_token)
         key = TokenKey(client=self._holdings.clients.name(client), subject=_subject(subject))
         found = await self._client(key)
         lineage = self._holdings.lineages.of(found, key)
@@ -123,7 +126,7 @@ class Sessions:
             raise ConfigurationError(
                 f"{found.grant.grant_type} spends no refresh token: give the client grant=RefreshToken()"
             )
-        await self._holdings.lineages.adopt(lineage, Secret(refresh_token), key)
+        await self._holdings.lineages.adopt(lineage, refresh_token, key)
         self._holdings.engine.lift(lineage.keys)
 
     async def _client(self, key: TokenKey, *needs: str) -> OAuthClient:
