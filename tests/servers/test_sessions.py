@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import random
+
+import anyio
 import pytest
-from tests.kit.harbour import AT_ONCE, at_once
+from tests.kit.harbour import AT_ONCE, at_once, soon
 from tests.kit.oidc import NATIVE_CALLBACK, WEB_CALLBACK, OidcProvider
 from tests.kit.opinions import Opinion
 from tests.servers.using import JWT, OPAQUE, adopting, found, lost, spent
 
 from tokenflight import (
+    Audience,
     AuthorizationCode,
+    AuthorizationRequest,
     AuthorizationResponseError,
+    ConfigurationError,
+    Endpoints,
     OAuthClient,
     RefreshToken,
     SessionLostError,
     TokenProvider,
     TokenRequestError,
 )
+from tokenflight.provider import keysets
+from tokenflight.stores import MemoryStore
 
 pytestmark = pytest.mark.anyio
 
+LOGIN = "openid offline_access read"
 OFFLINE = {"prompt": "consent"}
 CALLBACKS = {"web": WEB_CALLBACK, "native": NATIVE_CALLBACK}
 
@@ -141,3 +151,112 @@ async def test_django_s_sessions_are_found_by_an_issuer_with_a_path(django: Opin
             assert not (await lost(thief)).ambiguous
         with pytest.raises(SessionLostError):
             await tokens.renew(rejected=held, subject="alice")
+
+
+def logging_in(oidc: OidcProvider, scope: str = LOGIN) -> TokenProvider:
+    return TokenProvider(found(oidc, AuthorizationCode(), scope=scope), retry=AT_ONCE)
+
+
+async def begun(oidc: OidcProvider, tokens: TokenProvider) -> tuple[AuthorizationRequest, str]:
+    """Have a person log in; return what was begun, and where they came back to."""
+    login = await tokens.sessions.begin(redirect_uri=WEB_CALLBACK, audience=JWT, parameters=OFFLINE)
+    return login, oidc.authorize(login.url)
+
+
+@pytest.mark.proves("oidc-provider", "authorization_code (who redeems gives up)")
+@pytest.mark.parametrize("leaves", [False, True], ids=["stays", "leaves"])
+async def test_a_login_whose_caller_gives_up_is_kept(oidc: OidcProvider, leaves: bool) -> None:
+    provider = logging_in(oidc)
+    async with provider as tokens:
+        login = await begun(oidc, tokens)
+        oidc.fault(delay=0.3, when="after")
+        with anyio.move_on_after(0.1) as hurry:
+            await tokens.sessions.redeem(*login, subject="alice")
+        assert hurry.cancelled_caught
+        if not leaves:
+            await soon(lambda: len(tokens.status(subject="alice")) == 1)
+    async with provider as tokens:
+        held = await tokens.token(subject="alice", audience=JWT)
+        await tokens.renew(rejected=held, subject="alice", audience=JWT)
+
+    code, refresh = oidc.journal()
+    assert refresh.form["refresh_token"] == code.answer["refresh_token"]
+
+
+@pytest.mark.proves("oidc-provider", "authorization_code with a validated ID token (faults of the key set)")
+async def test_a_code_is_kept_where_its_id_token_could_not_be_validated(oidc: OidcProvider) -> None:
+    async with logging_in(oidc) as tokens:
+        login = await begun(oidc, tokens)
+        oidc.fault(status=503, path="/jwks", times=3)
+        with pytest.raises(TokenRequestError) as caught:
+            await tokens.sessions.redeem(*login, subject="alice")
+        assert (caught.value.reason, caught.value.transient, oidc.journal()) == ("key_set", True, [])
+        await anyio.sleep(keysets.RETRY_EVERY)
+        await tokens.sessions.redeem(*login, subject="alice")
+
+    assert len(oidc.journal()) == 1
+
+
+@pytest.mark.proves("oidc-provider", "authorization_code with a validated ID token (no issuer is no code sent)")
+async def test_a_client_without_issuer_learns_that_before_its_code_is_spent(oidc: OidcProvider) -> None:
+    client = OAuthClient(
+        client_id="web",
+        token_endpoint=oidc.token_endpoint,
+        endpoints=Endpoints(authorization=oidc.authorization_endpoint, jwks=oidc.jwks_uri),
+        authentication=oidc.clients["web"].secret,
+        grant=AuthorizationCode(),
+        scope=LOGIN,
+    )
+    async with TokenProvider(client) as tokens:
+        login = await begun(oidc, tokens)
+        with pytest.raises(ConfigurationError, match="give the client its issuer"):
+            await tokens.sessions.redeem(*login, subject="alice")
+
+    assert oidc.journal() == []
+
+
+@pytest.mark.proves("oidc-provider", "refresh_token with rotation (leaving while it is rotated)")
+async def test_a_rotation_under_way_is_kept_by_who_leaves(oidc: OidcProvider) -> None:
+    client, store = found(oidc, RefreshToken()), MemoryStore()
+    async with TokenProvider(client, store=store) as tokens:
+        await tokens.sessions.adopt(subject="alice", refresh_token=oidc.mint(resources=[JWT.value, OPAQUE.value]))
+        oidc.fault(delay=0.3, when="after")
+        with anyio.move_on_after(0.1):
+            await tokens.token(subject="alice", audience=JWT)
+    async with TokenProvider(client, store=store) as tokens:
+        await tokens.token(subject="alice", audience=OPAQUE)
+
+    first, second = oidc.journal()
+    assert (first.status, second.status) == (200, 200)
+    assert second.form["refresh_token"] == first.answer["refresh_token"]
+
+
+@pytest.mark.proves("oidc-provider", "refresh_token with rotation (callers that give up, lost requests)")
+async def test_callers_that_give_up_and_requests_that_are_lost_cost_no_session(oidc: OidcProvider) -> None:
+    audiences = [Audience(f"https://api.test/jwt/ttl/2/{number}", "resource") for number in range(3)]
+    chance, lost_ones = random.Random(7), list[SessionLostError]()
+    oidc.fault(drop=True, times=8)
+    async with TokenProvider(found(oidc, RefreshToken()), retry=AT_ONCE) as tokens:
+        for name in "abcdef":
+            token = oidc.mint(subject=name, resources=[each.value for each in audiences])
+            await tokens.sessions.adopt(subject=name, refresh_token=token)
+
+        async def hasty(name: str) -> None:
+            for _ in range(6):
+                with anyio.move_on_after(chance.random() * 0.2):
+                    try:
+                        await tokens.token(subject=name, audience=chance.choice(audiences), min_ttl=1.5)
+                    except SessionLostError as error:
+                        lost_ones.append(error)
+                    except TokenRequestError:
+                        continue
+                await anyio.sleep(chance.random() * 0.1)
+
+        async with anyio.create_task_group() as group:
+            for name in "abcdef" * 3:
+                group.start_soon(hasty, name)
+
+    assert lost_ones == []
+    assert {entry.status for entry in oidc.journal()} == {None, 200}
+    spent_ones = [entry.form["refresh_token"] for entry in oidc.journal() if entry.status == 200]
+    assert len(set(spent_ones)) == len(spent_ones)
