@@ -204,7 +204,7 @@ async def test_authlib_refuses_a_client_without_the_grant(authlib: Opinion) -> N
 @pytest.mark.proves("django-oauth-toolkit", "client_credentials + client_secret_basic")
 @pytest.mark.proves("django-oauth-toolkit", "client_credentials + client_secret_post")
 async def test_django_gives_tokens_for_both_methods(django: Opinion) -> None:
-    for name in ("basic", "post"):
+    for name in ("basic", "odd", "post"):
         async with provider(client_of(django, name, scope="read")) as tokens:
             token = await tokens.token()
         assert (lifetime(token), token.scope) == (600, {"read"})
