@@ -13,7 +13,7 @@ from tests.kit.harbour import AT_ONCE, at_once
 from tests.kit.oidc import IDP, WEB_CALLBACK, OidcProvider
 from tests.kit.opinions import Opinion
 from tests.servers.asking import BAD_GRANT, post, refusal
-from tests.servers.using import JWT, OPAQUE, adopting, client_of, found, lifetime, lost, provider
+from tests.servers.using import AS_ITSELF, JWT, OPAQUE, adopting, client_of, found, lifetime, lost, provider
 
 from tokenflight import (
     ACCESS_TOKEN,
@@ -217,21 +217,23 @@ async def test_a_resource_that_the_session_lacks_costs_the_session_here(oidc: Oi
 
 
 @pytest.mark.proves("oidc-provider", "refresh_token (revocation ends the session)")
-async def test_a_session_whose_token_was_revoked_is_lost_where_the_server_takes_them_for_one(
-    oidc: OidcProvider,
-) -> None:
-    async with adopting(found(oidc, RefreshToken()), oidc.mint()) as tokens:
-        await tokens.token(subject="alice")
-        assert await tokens.revoke(subject="alice") is True
-        assert not (await lost(tokens)).ambiguous
+async def test_a_session_that_is_revoked_is_over_here_and_there(oidc: OidcProvider) -> None:
+    async with adopting(found(oidc, RefreshToken()), oidc.mint(resources=[JWT.value, OPAQUE.value])) as tokens:
+        for audience in (JWT, OPAQUE):
+            await tokens.token(subject="alice", audience=audience)
+        assert await tokens.revoke(subject="alice", audience=JWT) is True
+        assert not (await lost(tokens, OPAQUE)).ambiguous
+
+    newest = {"grant_type": "refresh_token", "refresh_token": oidc.journal()[1].answer["refresh_token"]}
+    assert refusal(post(oidc.token_endpoint, newest, client=oidc.clients["web"])) == BAD_GRANT
 
 
 @pytest.mark.proves("oidc-provider", "revocation (a JWT cannot be revoked)")
 async def test_a_jwt_that_the_server_cannot_revoke_is_let_go_of_all_the_same(oidc: OidcProvider) -> None:
-    async with adopting(found(oidc, RefreshToken()), oidc.mint(resources=[JWT.value])) as tokens:
-        first = await tokens.token(subject="alice", audience=JWT)
-        assert await tokens.revoke(subject="alice", audience=JWT) is False
-        assert (await tokens.token(subject="alice", audience=JWT)).header != first.header
+    async with provider(found(oidc, AS_ITSELF, "basic")) as tokens:
+        first = await tokens.token(audience=JWT)
+        assert await tokens.revoke(audience=JWT) is False
+        assert (await tokens.token(audience=JWT)).header != first.header
 
 
 # Assertions

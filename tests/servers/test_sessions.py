@@ -15,6 +15,7 @@ from tests.kit.opinions import Opinion
 from tests.servers.using import JWT, OPAQUE, adopting, found, lost, spent
 
 from tokenflight import (
+    AccessTokenValidation,
     Audience,
     AuthorizationCode,
     AuthorizationRequest,
@@ -156,10 +157,6 @@ async def test_django_s_sessions_are_found_by_an_issuer_with_a_path(django: Opin
             await tokens.renew(rejected=held, subject="alice")
 
 
-def logging_in(oidc: OidcProvider, scope: str = LOGIN) -> TokenProvider:
-    return TokenProvider(found(oidc, AuthorizationCode(), scope=scope), retry=AT_ONCE)
-
-
 async def begun(oidc: OidcProvider, tokens: TokenProvider) -> tuple[AuthorizationRequest, str]:
     """Have a person log in; return what was begun, and where they came back to."""
     login = await tokens.sessions.begin(redirect_uri=WEB_CALLBACK, audience=JWT, parameters=OFFLINE)
@@ -178,7 +175,7 @@ async def given_up(oidc: OidcProvider, call: Callable[[], Awaitable[Any]]) -> No
 @pytest.mark.proves("oidc-provider", "authorization_code (who redeems gives up)")
 @pytest.mark.parametrize("leaves", [False, True], ids=["stays", "leaves"])
 async def test_a_login_whose_caller_gives_up_is_kept(oidc: OidcProvider, leaves: bool) -> None:
-    provider = logging_in(oidc)
+    provider = TokenProvider(found(oidc, AuthorizationCode(), scope=LOGIN), retry=AT_ONCE)
     async with provider as tokens:
         login = await begun(oidc, tokens)
         await given_up(oidc, partial(tokens.sessions.redeem, *login, subject="alice"))
@@ -193,8 +190,12 @@ async def test_a_login_whose_caller_gives_up_is_kept(oidc: OidcProvider, leaves:
 
 
 @pytest.mark.proves("oidc-provider", "authorization_code with a validated ID token (faults of the key set)")
-async def test_a_code_is_kept_where_its_id_token_could_not_be_validated(oidc: OidcProvider) -> None:
-    async with logging_in(oidc) as tokens:
+@pytest.mark.parametrize("scope", [LOGIN, "offline_access read"], ids=["ID token", "access token"])
+async def test_a_code_is_kept_where_what_it_brings_could_not_be_validated(oidc: OidcProvider, scope: str) -> None:
+    client = found(
+        oidc, AuthorizationCode(), scope=scope, validation=None if scope is LOGIN else AccessTokenValidation()
+    )
+    async with TokenProvider(client, retry=AT_ONCE) as tokens:
         login = await begun(oidc, tokens)
         oidc.fault(status=503, path="/jwks", times=3)
         with pytest.raises(TokenRequestError) as caught:

@@ -156,11 +156,11 @@ class Sessions:
         return whole, metadata.iss_parameter_supported
 
     async def _make_ready(self, client: OAuthClient, request: AuthorizationRequest, key: TokenKey) -> None:
-        """Raise where the ID token that has to come could not be validated: the code is kept for another try."""
-        if request.nonce is None:
-            return
-        deadline = self._holdings.engine.state.clock.now() + VALIDATING
-        lack = await self._holdings.validation.ready_for_id_token(client, deadline=deadline)
+        """Raise where the tokens that have to come could not be validated: the code is kept for another try."""
+        validation, deadline = self._holdings.validation, self._holdings.engine.state.clock.now() + VALIDATING
+        lack = await validation.ready(client, deadline=deadline)
+        if lack is None and request.nonce is not None:
+            lack = await validation.ready_for_id_token(client, deadline=deadline)
         if lack is not None:
             raise lack.exception(key)
 
