@@ -10,7 +10,9 @@ import pytest
 
 from tokenflight.testing import (
     Act,
+    Amend,
     Answer,
+    Chunked,
     Cut,
     Delay,
     Drip,
@@ -59,6 +61,16 @@ Ask = Callable[..., Awaitable[httpx.Response]]
         ),
         (Forbidden(), 403, {"www-authenticate": 'Bearer error="insufficient_scope", scope="more"'}, b""),
         (Answer(204), 204, {}, b""),
+        (Chunked(Answer(200, "in chunks")), 200, {}, b"in chunks"),
+        (Chunked(Answer(401)), 401, {}, b""),
+        (Chunked(Answer(204)), 204, {}, b""),
+        (Amend(Answer(200, "as it was")), 200, {"content-type": "text/plain; charset=utf-8"}, b"as it was"),
+        (
+            Amend(Answer(200, "a", headers={"X-A": "1"}), status=202, headers={"x-a": "2"}, body=bytes.upper),
+            202,
+            {"x-a": "2"},
+            b"A",
+        ),
         (Drip(Answer(200, "slowly"), size=4, pause=0.001), 200, {"content-length": "6"}, b"slowly"),
         (Drip(Answer(200, "slowly"), size=40, pause=0.001, head=True), 200, {"content-length": "6"}, b"slowly"),
         (Delay(0.001, Answer(599, "late")), 599, {}, b"late"),
@@ -94,6 +106,22 @@ async def test_a_fault_is_the_exception_that_httpx_raises(
         await ask()
     assert (len(endpoint.tokens), endpoint.ledger.in_flight) == (issued, 0)
     assert (await ask()).status_code == 200
+
+
+async def test_a_token_is_issued_for_good_however_it_is_told(endpoint: FakeTokenEndpoint, ask: Ask) -> None:
+    endpoint.script(Amend(headers={"content-type": "text/html"}))
+    response = await ask()
+    assert response.headers["content-type"] == "text/html"
+    assert endpoint.is_live(response.json()["access_token"])
+
+
+async def test_a_chunked_body_has_no_length_and_the_connection_lives_on(endpoint: FakeTokenEndpoint) -> None:
+    endpoint.script(Chunked(Answer(401)), Chunked(Drip(Answer(200, "abc"), size=2, pause=0.001)), Chunked(Answer(200)))
+    async with endpoint.serve() as url, httpx.AsyncClient() as http:
+        answers = [await http.get(url), await http.get(url), await http.head(url), await http.post(url, data=FORM)]
+    assert [answer.headers.get("transfer-encoding") for answer in answers] == ["chunked", "chunked", "chunked", None]
+    assert [answer.content for answer in answers[:3]] == [b"", b"abc", b""]
+    assert "content-length" not in answers[0].headers
 
 
 async def test_a_body_is_compressed_unasked(endpoint: FakeTokenEndpoint) -> None:

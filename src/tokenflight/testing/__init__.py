@@ -23,6 +23,7 @@ from tokenflight.testing.acts import (
     Throttle,
     Unauthorized,
 )
+from tokenflight.testing.altering import Amend, Chunked
 from tokenflight.testing.clock import VirtualClock
 from tokenflight.testing.endpoint import FakeTokenEndpoint, IssuedToken
 from tokenflight.testing.exchange import Handler, Reply, Request
@@ -35,9 +36,11 @@ from tokenflight.testing.source import StaticTokenSource
 
 __all__ = [
     "Act",
+    "Amend",
     "Answer",
     "ApiEntry",
     "AsUsual",
+    "Chunked",
     "Cut",
     "Delay",
     "Drip",

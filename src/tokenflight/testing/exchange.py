@@ -87,7 +87,8 @@ class Reply:
     """One answer and the way in which it is sent.
 
     `raw` goes on the wire instead of an HTTP response; of the body no more than `cut` bytes arrive before the
-    connection ends; a `fault` comes instead of all. Who carries a reply calls `ended` once, when the exchange is over.
+    connection ends; `chunked`, its length is not announced; a `fault` comes instead of all. Who carries a reply calls
+    `ended` once, when the exchange is over.
     """
 
     status: int = 200
@@ -96,6 +97,7 @@ class Reply:
     drops: Drops | None = None
     cut: int | None = None
     raw: bytes | None = field(default=None, repr=False)
+    chunked: bool = False
     fault: Fault | None = None
     ended: Callable[[], None] = field(default=_nothing, repr=False)
 
@@ -107,7 +109,8 @@ class Reply:
         """Return headers and body as they answer *method*: the length announced, and no body where none may be."""
         if self.status in (204, 304):
             return self.headers, b""
-        length = () if self.header("content-length") else (("content-length", str(len(self.body))),)
+        told = self.chunked or self.header("content-length") is not None
+        length = () if told else (("content-length", str(len(self.body))),)
         return (*self.headers, *length), b"" if method == "HEAD" else self.body
 
 

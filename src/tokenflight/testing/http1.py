@@ -77,6 +77,9 @@ async def send(stream: ByteStream, request: Request, reply: Reply) -> bool:
         await _in_drops(stream, b"", reply.raw, reply)
         return False
     headers, body = reply.framed(request.method)
+    if reply.chunked and reply.status not in (204, 304):
+        headers = (*headers, ("transfer-encoding", "chunked"))
+        body = body if request.method == "HEAD" else _in_chunks(body)
     await _in_drops(stream, _head(reply.status, headers), body if reply.cut is None else body[: reply.cut], reply)
     last = "close" in (request.header("connection") or "").lower() or "close" in (reply.header("connection") or "")
     return reply.cut is None and not last
@@ -94,6 +97,10 @@ async def _in_drops(stream: ByteStream, head: bytes, body: bytes, reply: Reply) 
     for start in range(0, len(rest), drops.size):
         await drops.pause()
         await stream.send(rest[start : start + drops.size])
+
+
+def _in_chunks(body: bytes) -> bytes:
+    return (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + b"0\r\n\r\n"
 
 
 def _parsed(head: bytes) -> tuple[str, str, Pairs]:
