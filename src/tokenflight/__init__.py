@@ -45,6 +45,7 @@ from tokenflight.protocol.grants import ClientCredentials, Fetch, Grant
 from tokenflight.protocol.jwt_bearer import JWTBearer
 from tokenflight.protocol.refreshing import RefreshToken
 from tokenflight.protocol.signing import Signer
+from tokenflight.protocol.token_exchange import TokenExchange
 from tokenflight.provider.clients import ClientResolver
 from tokenflight.provider.provider import TokenProvider
 from tokenflight.provider.source import BoundSource
@@ -107,6 +108,7 @@ __all__ = [
     "Token",
     "TokenAuth",
     "TokenEndpointError",
+    "TokenExchange",
     "TokenFlightError",
     "TokenKey",
     "TokenProvider",

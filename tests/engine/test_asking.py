@@ -380,7 +380,7 @@ async def test_a_failed_renewal_is_the_callers_error_and_the_next_is_held_back()
 async def test_when_the_renewal_fails_and_another_token_came_meanwhile_that_one_serves() -> None:
     async def overtaken(flight: Flight) -> Minted | Failure:
         other = bench.minted("other")
-        bench.entry().hold(other.token, bench.engine.landing.life(other))
+        bench.entry().hold(other.token, bench.engine.landing.life(KEY, other))
         return failure()
 
     async with Bench().entered() as bench:

@@ -150,10 +150,14 @@ class Asking:
                 f"{flight.key!r} is asked for by what is to bring it: ask a provider of its own there"
             )
         flight.join()
+        if mine is not None:
+            mine.awaited.append(flight)
         try:
             await flight.wait()
         finally:
             flight.leave()
+            if mine is not None:
+                mine.awaited.remove(flight)
         return flight.outcome
 
     def require_open(self) -> None:

@@ -71,9 +71,8 @@ class Engine:
             self.state.abandon(flight)
         if entry.lane is not None:
             entry.lane.lift()
-        self.state.schedule.drop(entry)
         self.landing.end(entry.key)
-        self.state.entries.close(entry)
+        self.state.close(entry)
         self.state.hooks.emit(TokenForgotten(key=entry.key))
 
     def lift(self, keys: Iterable[TokenKey]) -> None:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 NEVER: Final = -math.inf
 SAMPLE: Final = 32
 
-EvictionReason: TypeAlias = Literal["expired", "lapsed", "crowding", "unused"]
-REASONS: Final[tuple[EvictionReason, ...]] = ("expired", "lapsed", "crowding", "unused")
+EvictionReason: TypeAlias = Literal["expired", "lapsed", "fleeting", "crowding", "unused"]
+REASONS: Final[tuple[EvictionReason, ...]] = ("expired", "lapsed", "fleeting", "crowding", "unused")
 
 
 class Entry:
@@ -188,8 +188,8 @@ class Entries:
     def victim(self, now: float, busy: Container[TokenKey], spare: Entry) -> tuple[Entry, EvictionReason] | None:
         """Choose who makes room, never who is pinned or *busy*, nor *spare*.
 
-        Of a sample: the expired first, then those that nobody used since they landed, then the longest unused. Among
-        several clients that is one of a client that holds its share or more: where all of those are in flight, nobody
+        Of a sample: the expired first, then those that nobody used since they landed, then the fleeting, then the longest
+        unused. Among several clients that is one of a client that holds its share or more: where all of those are in flight, nobody
         makes room until one has landed.
         """
         ranked = [
@@ -215,10 +215,12 @@ class Entries:
             return 0
         if not entry.in_demand:
             return 1
+        if entry.key.fleeting:
+            return 2
         clients = len(self._per_client)
         if clients == 1:
-            return 3
-        return 2 if self._per_client[entry.key.client] * clients >= len(self._all) else None
+            return 4
+        return 3 if self._per_client[entry.key.client] * clients >= len(self._all) else None
 
     def __repr__(self) -> str:
         return f"Entries({len(self._all)} of {self.max_keys})"

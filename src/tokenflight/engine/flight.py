@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
@@ -26,7 +27,11 @@ AIRBORNE: ContextVar[Flight | None] = ContextVar("tokenflight_airborne", default
 
 @frozen(kw_only=True)
 class Minted:
-    """A token that a flight brings, and what its life is laid out from. Seconds; `sent_at` on the age clock."""
+    """A token that a flight brings, and what its life is laid out from. Seconds; moments on the age clock.
+
+    It is used until `ends_by` at most. `rests_on` names the keys whose tokens it was bought with, and those tokens: it
+    is due as soon as one of these keys holds another.
+    """
 
     token: Token
     sent_at: float
@@ -34,6 +39,8 @@ class Minted:
     refresh: RefreshPolicy
     refresh_in: float | None = None
     default_lifetime: float | None = None
+    ends_by: float = math.inf
+    rests_on: tuple[tuple[TokenKey, Token], ...] = ()
     attempts: int = 0
     fingerprint: bytes = b""
     oddities: tuple[str, ...] = ()
@@ -45,6 +52,7 @@ class Flight:
 
     `waiting` counts callers without a usable token: it decides whether a failed attempt is worth another, and whether
     the flight queues before those of the scheduler. `forgotten` flights answer who joined and leave nothing behind.
+    `awaited` are those that it waits for itself.
     """
 
     key: TokenKey
@@ -58,6 +66,7 @@ class Flight:
     forgotten: bool = False
     boarded: bool = False
     refused: Brake | None = None
+    awaited: list[Flight] = field(factory=list, repr=False)
     ticket: Ticket | None = None
     fingerprint: bytes = b""
     _landed: bool = False
@@ -69,8 +78,12 @@ class Flight:
         return self.rejected is not None
 
     def depends_on(self, other: Flight) -> bool:
-        """Tell whether it cannot land before *other* has: it is the same, or both wait for one client to be found."""
-        return self is other or (self.key.client == other.key.client and not (self.boarded or other.boarded))
+        """Tell whether it cannot land before *other* has.
+
+        It is the same, or waits for one that does, or both wait for one client to be found.
+        """
+        finding = self.key.client == other.key.client and not (self.boarded or other.boarded)
+        return self is other or finding or any(flight.depends_on(other) for flight in self.awaited)
 
     async def wait(self) -> None:
         """Wait until it lands."""

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from tokenflight.engine.entries import Entry
 from tokenflight.engine.flight import Flight, Minted
 from tokenflight.engine.health import Brake
-from tokenflight.engine.planning import SPREAD, Planning
+from tokenflight.engine.planning import LONGEST_SPREAD, SPREAD, Planning
 from tokenflight.engine.rejections import Rejections
 from tokenflight.engine.state import State
 from tokenflight.model.events import AnswerOdd, ClientHeldBack, FlightFailed, TokenLanded
@@ -64,7 +64,7 @@ class Landing:
         The held token come again is no gain, but where the endpoint gives it a later end that end is believed.
         """
         now, entry = self._state.clock.now(), self._state.entries.find(flight.key)
-        life = self.life(minted)
+        life = self.life(flight.key, minted)
         if life.expires_at <= now:
             return "it was past its end on arrival"
         if entry is None or entry.token is None or entry.life is None:
@@ -74,6 +74,8 @@ class Landing:
                 entry.life = life
             return "it is the held one"
         known = life.expires_at < math.inf and entry.life.expires_at < math.inf
+        if self._state.dependants.overtaken(flight.key):
+            return None
         if known and life.expires_at <= entry.life.expires_at and flight.trigger in ("schedule", "due", "probe"):
             return "it ends no later than the held one"
         return None
@@ -101,17 +103,20 @@ class Landing:
 
     def _hold(self, entry: Entry, flight: Flight, minted: Minted) -> None:
         state, now = self._state, self._state.clock.now()
-        life = self.life(minted)
+        life = self.life(entry.key, minted)
         entry.hold(minted.token, life)
         if flight.rejects:
             entry.rejections = entry.rejections or Rejections()
             entry.rejections.renewed(flight.origin, born_at=now, length=life.length)
         if entry.lane is not None and minted.attempts:
             entry.lane.succeeded(minted.fingerprint, now)
-        if (minted.refresh.proactive or entry.pins) and life.due_at < math.inf:
+        if entry.key.fleeting:
+            self._planning.let_go(entry, now)
+        elif (minted.refresh.proactive or entry.pins) and life.due_at < math.inf:
             state.schedule.plan(entry, life.due_at)
         for watcher in self._watchers.get(entry.key, ()):
             watcher.landed()
+        self._pass_on(entry, flight, minted, now)
         for oddity in minted.oddities:
             state.hooks.emit(AnswerOdd(key=entry.key, oddity=oddity))
         state.hooks.emit(
@@ -130,7 +135,9 @@ class Landing:
         alive = entry.left(now) > 0
         if flight.refused is None and not (failure.local and not alive):
             self._hold_back(entry, flight, failure, now)
-        if alive or entry.pins:
+        if entry.key.fleeting and not entry.pins:
+            self._planning.let_go(entry, now)
+        elif alive or entry.pins:
             self._plan_again(entry, flight, now)
         state.hooks.emit(
             FlightFailed(
@@ -152,8 +159,21 @@ class Landing:
         now = self._state.clock.now()
         self._hold(self._state.entry(key), Flight(key=key, trigger="login", launched_at=now), minted)
 
-    def life(self, minted: Minted) -> Life:
-        """Lay out the life of a token that was brought; each call draws anew."""
+    def _pass_on(self, entry: Entry, flight: Flight, minted: Minted, now: float) -> None:
+        """Make due what rests on a key that moved on, and the key itself where what it rests on did so meanwhile."""
+        state = self._state
+        state.dependants.note(entry.key, [key for key, _ in minted.rests_on])
+        for key in state.dependants.of(entry.key):
+            child = state.entries.find(key)
+            if child is not None and key not in state.flights:
+                self._planning.overtake(child, now, SPREAD if flight.rejects else LONGEST_SPREAD)
+        for key, token in minted.rests_on:
+            parent = state.entries.find(key)
+            if parent is not None and parent.token is not None and parent.token.header != token.header:
+                self._planning.overtake(entry, now, SPREAD)
+
+    def life(self, key: TokenKey, minted: Minted) -> Life:
+        """Lay out the life of a token that was brought for *key*; each call draws anew."""
         return live(
             minted.refresh,
             sent_at=minted.sent_at,
@@ -161,6 +181,8 @@ class Landing:
             draw=self._state.clock.uniform,
             refresh_in=minted.refresh_in,
             default_lifetime=minted.default_lifetime,
+            ends_by=minted.ends_by,
+            fleeting=key.fleeting,
         )
 
     def _plan_again(self, entry: Entry, flight: Flight, now: float) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
+
+from attrs import evolve
 
 from tokenflight.engine.entries import Entry
 from tokenflight.engine.health import Brake, Health, Lane
@@ -24,6 +27,33 @@ class Planning:
         if entry.key not in self._state.flights and entry.plan is None:
             due_at = entry.life.due_at if entry.life is not None and entry.left(now) > 0 else now
             self._state.schedule.plan(entry, max(now, due_at))
+
+    def let_go(self, entry: Entry, now: float) -> None:
+        """Close a fleeting key once its token is over, or its hold-back where it has none; plan that for then.
+
+        A token without an end goes when nobody used it for as long as others live: keys of this kind come for ever.
+        """
+        until = entry.not_before
+        if entry.life is not None:
+            end = entry.life.expires_at
+            until = max(until, end if end < math.inf else max(now, entry.last_use()) + entry.life.length)
+        if until > now:
+            self._state.schedule.plan(entry, until)
+        elif not entry.pins:
+            self._state.close(entry)
+
+    def overtake(self, entry: Entry, now: float, width: float) -> None:
+        """Make a key due that rests on one that moved on; if it is renewed ahead, then within *width* seconds."""
+        if entry.life is None or entry.left(now) <= 0:
+            return
+        self._state.dependants.overtake(entry.key)
+        entry.life = evolve(entry.life, due_at=min(entry.life.due_at, now))
+        if entry.in_demand and entry.plan is not None:
+            entry.settle()
+            self.spread(entry, now, min(width, entry.left(now) / 4))
+        else:
+            entry.unsettle()
+            self._state.schedule.drop(entry)
 
     def postpone(self, entry: Entry, brake: Brake, now: float) -> None:
         """Plan the next try of a key in demand for the end of its brake; an endpoint that is down calls it back."""

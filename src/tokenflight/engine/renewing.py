@@ -42,6 +42,9 @@ class Renewing:
     def _renew_ahead(self, entry: Entry, now: float, resumed: bool) -> None:
         if entry.closed or entry.key in self._state.flights:
             return
+        if entry.key.fleeting and (entry.life is not None or not entry.pins):
+            self._planning.let_go(entry, now)
+            return
         if not entry.in_demand:
             entry.unsettle()
             return

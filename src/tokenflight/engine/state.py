@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final, TypeAlias
 
+from tokenflight.engine.dependants import Dependants
 from tokenflight.engine.entries import Entries, Entry
 from tokenflight.engine.flight import Flight
 from tokenflight.engine.health import Brake, Health, Lane
@@ -45,6 +46,7 @@ class State:
         self.hooks = hooks
         self.entries = Entries(max_keys, clock.uniform)
         self.flights: dict[TokenKey, Flight] = {}
+        self.dependants = Dependants()
         self.lanes = Lanes(max_flights=max_flights, retry=retry)
         self.schedule: Scheduler[Planned] = Scheduler(clock)
         self.root: RootTask | None = None
@@ -126,9 +128,14 @@ class State:
                 "live tokens make room for new keys: more than max_keys=%d keys are in use; raise max_keys",
                 self.entries.max_keys,
             )
-        self.schedule.drop(entry)
-        self.entries.close(entry)
+        self.close(entry)
         self.hooks.emit(TokenEvicted(key=entry.key, reason=reason, live=live))
+
+    def close(self, entry: Entry) -> None:
+        """Let go of a key: of its token, its plan, and what it rests on."""
+        self.schedule.drop(entry)
+        self.dependants.drop(entry.key)
+        self.entries.close(entry)
 
     def abandon(self, flight: Flight) -> None:
         """Expect nothing of a flight any more: it answers who joined it and leaves nothing behind."""

@@ -108,9 +108,12 @@ class RenewalRefused(KeyEvent):
 
 @frozen(kw_only=True, eq=False, repr=False)
 class TokenEvicted(KeyEvent):
-    """A key made room at `max_keys`. `live` tells whether it still held a usable token."""
+    """A key made room at `max_keys`. `live` tells whether it still held a usable token.
 
-    reason: Literal["expired", "lapsed", "crowding", "unused"]
+    `fleeting` is a key whose subject is one token, given by value.
+    """
+
+    reason: Literal["expired", "lapsed", "fleeting", "crowding", "unused"]
     live: bool
 
 

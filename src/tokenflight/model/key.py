@@ -109,6 +109,11 @@ class TokenKey:
     audience: Audience | None = None
     scope: frozenset[str] | None = field(default=None)
 
+    @property
+    def fleeting(self) -> bool:
+        """Tell whether one token alone can buy it: it is not renewed ahead, and soon let go."""
+        return isinstance(self.subject, SubjectToken) and self.subject.fleeting
+
     def __repr__(self) -> str:
         parts = [repr(self.client)]
         if self.subject is not None:

@@ -142,17 +142,23 @@ def live(
     draw: Draw,
     refresh_in: float | None = None,
     default_lifetime: float | None = None,
+    ends_by: float = math.inf,
+    fleeting: bool = False,
 ) -> Life:
     """Lay out the life of a token asked for at *sent_at*.
 
-    A *lifetime* below 1 s is kept as 1 s, one beyond 10 years as 10 years. Where it is None the token is due once per
-    *default_lifetime*, or never where that is None too. *refresh_in* is the server's own wish.
+    A *lifetime* below 1 s is kept as 1 s, one beyond 10 years as 10 years; neither goes beyond *ends_by*. Where no end
+    is known the token is due once per *default_lifetime*, or never where that is None too. *refresh_in* is the server's
+    own wish. The token of a *fleeting* key is fresh to its end: nothing renews it ahead.
     """
-    if lifetime is None:
+    if lifetime is None and ends_by == math.inf:
         period = math.inf if default_lifetime is None else max(MIN_LIFETIME, default_lifetime)
-        due_at = sent_at + period * draw(1.0, 1.0 + policy.early * policy.spread)
+        due_at = math.inf if fleeting else sent_at + period * draw(1.0, 1.0 + policy.early * policy.spread)
         return Life(sent_at, due_at, _span(period, math.inf, math.inf))
-    length = min(max(lifetime, MIN_LIFETIME), MAX_LIFETIME)
+    length = MAX_LIFETIME if lifetime is None else min(max(lifetime, MIN_LIFETIME), MAX_LIFETIME)
+    length = min(length, ends_by - sent_at)
+    if fleeting:
+        return Life(sent_at, sent_at + length, _span(length, length, length))
     span = _span(length, length - min(policy.hard_margin * length, policy.hard_margin_cap), length)
     if refresh_in is not None and 0.0 <= refresh_in < length:
         due_at = min(sent_at + refresh_in + draw(0.0, 0.1) * (length - refresh_in), sent_at + 0.85 * length)

@@ -101,8 +101,16 @@ class SubjectToken:
 
     @property
     def fleeting(self) -> bool:
-        """Tell whether it is one token and no source of further ones: what it buys cannot be renewed with another."""
-        return isinstance(self.value, Secret)
+        """Tell whether it, or its actor, is one token and no source of further ones.
+
+        What it buys cannot be renewed with another.
+        """
+        return isinstance(self.value, Secret) or (self.actor is not None and self.actor.fleeting)
+
+    @property
+    def parts(self) -> tuple[SubjectToken, ...]:
+        """Return what is presented together: the subject token itself, then its actor's, if there is one."""
+        return (self,) if self.actor is None else (self, *self.actor.parts)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError("a SubjectToken is immutable: make a new one")

@@ -51,11 +51,16 @@ class Unusable:
 
 
 def read_issued(
-    fields: Mapping[str, Any], *, requested: frozenset[str], secrets: Iterable[str] = ()
+    fields: Mapping[str, Any],
+    *,
+    requested: frozenset[str],
+    secrets: Iterable[str] = (),
+    any_type: bool = False,
 ) -> Issued | Unusable:
     """Read a token out of an answer's fields; *requested* is the scope that was asked for.
 
-    An access token that no header could carry, and a token type other than Bearer, make it unusable. Whatever else is
+    An access token that no header could carry, and a token type other than Bearer, make it unusable; with *any_type*
+    no access token was asked for, and `N_A` is a type as well (RFC 8693, section 2.2.1). Whatever else is
     odd is passed over and named. Scopes and names of other fields are shown in logs: those that repeat the token or
     one of *secrets* are left out.
     """
@@ -63,7 +68,7 @@ def read_issued(
     if not isinstance(access_token, str) or not is_access_token(access_token):
         return Unusable("it has no usable access_token" if "access_token" in fields else "it has no access_token")
     oddities: list[str] = []
-    token_type = _token_type(fields.get("token_type"), oddities)
+    token_type = _token_type(fields.get("token_type"), oddities, any_type=any_type)
     if isinstance(token_type, Unusable):
         return token_type
     refresh_token = _refresh_token(fields.get("refresh_token"), oddities)
@@ -100,8 +105,10 @@ def seconds(value: object) -> float | None:
     return float(value)
 
 
-def _token_type(value: object, oddities: list[str]) -> str | Unusable:
+def _token_type(value: object, oddities: list[str], *, any_type: bool) -> str | Unusable:
     """Return `Bearer`; a scheme that was not asked for, or is no scheme, would fail at every API (RFC 8693's `N_A`)."""
+    if any_type and isinstance(value, str) and value.strip().upper() == "N_A":
+        return "N_A"
     if value is None or value == "":
         oddities.append("token_type is missing")
         return "Bearer"

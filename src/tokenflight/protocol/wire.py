@@ -23,6 +23,7 @@ from tokenflight.protocol.grants import Presenting, effective_scope, token_field
 from tokenflight.protocol.issued import Issued, Unusable, read_issued
 from tokenflight.protocol.redaction import Redaction
 from tokenflight.protocol.refusals import Refusals
+from tokenflight.protocol.token_exchange import TokenExchange
 
 __all__ = ["Issued", "TokenAnswer", "TokenRequest", "build", "parse"]
 
@@ -98,7 +99,12 @@ def parse(
             return refusals.refused(fields)
     except ConfigurationError as problem:
         return refusals.misread(problem)
-    issued = read_issued(fields, requested=effective_scope(client, key), secrets=map(Secret.reveal, known))
+    issued = read_issued(
+        fields,
+        requested=effective_scope(client, key),
+        secrets=map(Secret.reveal, known),
+        any_type=isinstance(client.grant, TokenExchange) and client.grant.wants_another_type,
+    )
     if isinstance(issued, Unusable):
         return refusals.malformed(issued.why, lasting=issued.lasting, fields=fields)
     return issued

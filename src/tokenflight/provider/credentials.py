@@ -7,13 +7,16 @@ import inspect
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio.to_thread
 
 from tokenflight.errors import ConfigurationError
 from tokenflight.model.failure import CredentialError, Failure
 from tokenflight.model.secret import Secret, SecretSource
+
+if TYPE_CHECKING:
+    from tokenflight.provider.subject_tokens import SubjectTokens
 
 T = TypeVar("T")
 
@@ -29,12 +32,13 @@ class Reader:
     """Reads the secrets of one attempt.
 
     `changeable` tells whether a file or callable was read, which may give another secret next time; `seen` is what an
-    error text must not show.
+    error text must not show. What the key's *subject* presents is no credential of the client: only `seen` knows it.
     """
 
-    def __init__(self, client: object) -> None:
+    def __init__(self, client: object, subject: SubjectTokens | None = None) -> None:
         self._digest = hashlib.blake2b(digest_size=16, key=_SALT)
         self._digest.update(repr(hash(client)).encode())
+        self._subject = subject
         self.changeable = False
         self.seen: list[Secret] = []
 
@@ -48,6 +52,8 @@ class Reader:
 
         Raises CredentialError, transient, for a source that fails.
         """
+        if self._subject is not None and self._subject.holds(source):
+            return await self._presented(source, self._subject)
         if isinstance(source, Secret | str):
             secret = Secret(source)
         else:
@@ -62,6 +68,15 @@ class Reader:
         """Let what was read elsewhere for this attempt count in the fingerprint: files that may be others next time."""
         self.changeable = True
         self._digest.update(len(fingerprint).to_bytes(8, "big") + fingerprint)
+
+    async def _presented(self, source: Any, subject: SubjectTokens) -> Secret:
+        token = subject.token(source)
+        if token is not None:
+            secret = token.access_token
+        else:
+            secret = source if isinstance(source, Secret) else await self._fetch(source)
+        self.seen.append(secret)
+        return secret
 
     async def _fetch(self, source: SecretSource) -> Secret:
         try:

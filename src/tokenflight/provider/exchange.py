@@ -82,7 +82,7 @@ class WireExchange(Exchange):
 
     async def _once(self, trip: Trip, deadline: float, refresh_token: Secret | None) -> _Heard | Failure:
         """Make one request and read its answer; a Failure as such says that none was sent."""
-        clock, reader = trip.engine.state.clock, Reader(self.client)
+        clock, reader = trip.engine.state.clock, Reader(self.client, trip.subject)
         attempt = self._attempt(trip, reader, refresh_token)
         unready = await self.validation.ready(self.client, deadline=deadline)
         prepared = unready or await self._prepare(attempt, reader, clock, deadline)
@@ -151,8 +151,6 @@ class WireExchange(Exchange):
                 return error.failure
             except ConfigurationError as error:
                 return misconfigured(str(error))
-            except TokenFlightError as error:  # the source of a subject token
-                return as_it_is(error, transient=error.transient)
             except Exception as error:  # client authentication of the user's own
                 method = type(self.client.authentication).__name__
                 return Failure(reason="credential", detail=f"{method} raised {type(error).__name__}")
@@ -163,7 +161,9 @@ class WireExchange(Exchange):
         token = Token(
             issued.access_token,
             token_type=issued.token_type,
-            expires_in=issued.expires_in,
+            expires_in=issued.expires_in
+            if trip.subject is None
+            else trip.subject.lasting(issued.expires_in, told.sent_at),
             scope=issued.scope,
             refresh_token=issued.refresh_token,
             extra=issued.extra,
@@ -228,6 +228,7 @@ class FetchExchange(Exchange):
 
 def weighed(trip: Trip, minted: Minted) -> Minted | Failure:
     """Return *minted*, or the Failure that it is where it brings nothing."""
+    minted = minted if trip.subject is None else trip.subject.bound(minted)
     lack = trip.engine.landing.weigh(trip.flight, minted)
     if lack is None:
         return minted

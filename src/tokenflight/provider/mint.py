@@ -1,7 +1,7 @@
 """Mint: the only way to a token.
 
 find the client ─► take the session's turn ─► board its lane ─► look in the store
-    ─► [ place ─► build ─► send ─► parse ─► check ─► weigh ]… ─► save
+    ─► [ ask for the subject's token ─► place ─► build ─► send ─► parse ─► check ─► weigh ]… ─► save
 
 A client whose issuer has to be asked for its endpoints first boards after the look in the store.
 """
@@ -25,6 +25,7 @@ from tokenflight.provider.lineages import Lineage, Lineages
 from tokenflight.provider.records import Records
 from tokenflight.provider.skew import Skews
 from tokenflight.provider.spending import Spending
+from tokenflight.provider.subject_tokens import SubjectTokens
 from tokenflight.provider.trip import Trip
 from tokenflight.provider.validation import Validation
 from tokenflight.stores.contract import TokenRecord
@@ -108,7 +109,8 @@ class Mint:
         if isinstance(grant, Fetch):
             lane = self._engine.state.board(flight, f"fetch {flight.key.client}", client.client_id)
             fetch = FetchExchange(client=client, grant=grant, refresh=self._refresh)
-            return Trip(engine=self._engine, flight=flight, lane=lane, exchange=fetch)
+            subject = SubjectTokens.of(flight.key, self._engine, client.endpoint_label, asks=False)
+            return Trip(engine=self._engine, flight=flight, lane=lane, exchange=fetch, subject=subject)
         lane = self._engine.state.board(flight, str(client.token_endpoint), client.endpoint_label)
         wire = WireExchange(
             client=client,
@@ -119,7 +121,8 @@ class Mint:
             skews=self._skews,
         )
         exchange = wire if lineage is None else Spending(wire=wire, lineages=self._lineages, lineage=lineage)
-        return Trip(engine=self._engine, flight=flight, lane=lane, exchange=exchange)
+        subject = SubjectTokens.of(flight.key, self._engine, client.endpoint_label)
+        return Trip(engine=self._engine, flight=flight, lane=lane, exchange=exchange, subject=subject)
 
     def _taken(self, record: TokenRecord, client: OAuthClient, flight: Flight) -> Minted | None:
         """Return what a store holds for the key where that is a gain."""
@@ -131,4 +134,4 @@ class Mint:
         entry = self._engine.state.entries.find(flight.key)
         if entry is None or entry.left(self._engine.state.clock.now()) <= 0:
             return True
-        return self._engine.landing.life(stored).due_at > self._engine.state.clock.now()
+        return self._engine.landing.life(flight.key, stored).due_at > self._engine.state.clock.now()

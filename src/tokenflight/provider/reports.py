@@ -25,7 +25,7 @@ def key_status(state: State, key: TokenKey, entry: Entry | None, now: float) -> 
         verdict=entry.verdict(now),
         expires_at=None if entry.token is None else entry.token.expires_at,
         due_in=max(life.due_at, until) - now
-        if life is not None and entry.plan is not None and entry.in_demand
+        if life is not None and entry.plan is not None and entry.in_demand and not key.fleeting
         else None,
         used_ago=None if used_at == NEVER else now - used_at,
         in_flight=key in state.flights,

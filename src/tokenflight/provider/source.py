@@ -12,6 +12,7 @@ from tokenflight.model.token import Token
 from tokenflight.provider.updates import Updates
 
 if TYPE_CHECKING:
+    from tokenflight.engine.engine import Engine
     from tokenflight.provider.holdings import Holdings
 
 
@@ -65,6 +66,10 @@ class BoundSource:
     async def forget(self) -> bool:
         """Drop the key and its token; see `TokenProvider.forget`."""
         return await self._holdings.forget(self.key)
+
+    def belongs_to(self, engine: Engine) -> bool:
+        """Tell whether it is a key of the provider whose engine this is."""
+        return self._holdings.engine is engine
 
     def status(self) -> KeyStatus:
         """Say how the key stands."""

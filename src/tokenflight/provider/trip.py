@@ -14,6 +14,7 @@ from tokenflight.model.events import AttemptFailed
 from tokenflight.model.failure import CLOSED, Failure
 from tokenflight.model.policy import RetryPolicy, attempt_limit, retry_pause
 from tokenflight.model.secret import Secret
+from tokenflight.provider.subject_tokens import SubjectTokens
 from tokenflight.transport.endpoint import drive
 
 
@@ -38,16 +39,19 @@ class Trip:
     """One flight on its client's lane.
 
     `tries` counts what was tried, `attempts` what reached the wire; the time limit counts from the first place taken.
+    One that is `grounded` has nothing to present.
     """
 
     engine: Engine
     flight: Flight
     lane: Lane
     exchange: Exchange = field(repr=False)
+    subject: SubjectTokens | None = None
     tries: int = 0
     attempts: int = 0
     throttles: int = 0
     started_at: float | None = None
+    grounded: bool = False
 
     @property
     def bare(self) -> bool:
@@ -89,15 +93,31 @@ class Trip:
                 if brake.reason != "retry_after" or brake.until > self._latest(now):
                     return self.refuse(brake)
                 self.engine.planning.hold(self.lane)  # in line, and no place is given before it is over
+            if (lack := await self._unready()) is not None:
+                return lack
             await self._take_place()
             try:
                 now = clock.now()
-                if self._brake(now) is None:
+                if self._brake(now) is None and not (self.subject is not None and self.subject.over(now)):
                     if not self.flight.forgotten:  # nobody would free what a forgotten one takes: its key may fly anew
                         self.lane.begin(self.flight.key)
                     return self._heard(await self._exchange(now))
             finally:
                 places.give_back()
+
+    async def _unready(self) -> Failure | None:
+        """Get what is to be presented, before a place is taken; a Failure says that there is nothing and ends it all.
+
+        What its parent needs is asked for by the parent's own flight. That one may have to be the trial of an endpoint
+        or a client that is held back, so while it is waited for, this one is not.
+        """
+        if self.subject is None:
+            return None
+        if self.subject.sources:
+            self.lane.end(self.flight.key)
+        lack = await self.subject.ready()
+        self.grounded = lack is not None
+        return lack
 
     async def _take_place(self) -> None:
         flight = self.flight
@@ -130,8 +150,10 @@ class Trip:
 
     def _pause(self, result: Minted | Failure) -> float | None:
         """Say after which pause to try again; None to land with what there is."""
-        if not isinstance(result, Failure) or not result.transient or self.flight.refused is not None:
+        if not isinstance(result, Failure) or self.flight.refused is not None or self.grounded:
             return None
+        if not result.transient:
+            return 0.0 if self.subject is not None and self.subject.mends(result) else None
         now, retry, draw = self.engine.state.clock.now(), self.engine.state.retry, self.engine.state.clock.uniform
         asked = self.lane.retry_after_at - now
         if result.throttled:
