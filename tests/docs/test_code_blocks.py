@@ -48,6 +48,11 @@ def run(block: CodeType, namespace: dict[str, Any]) -> None:
     anyio.run(main)
 
 
+GRANTS = {"client_credentials"} | {
+    f"urn:ietf:params:oauth:grant-type:{name}" for name in ("jwt-bearer", "token-exchange")
+}
+
+
 def signing(request: httpx.Request, body: bytes) -> httpx.Response:
     """Answer as a server does whose access tokens are JWTs."""
     server = Server()
@@ -60,7 +65,10 @@ def signing(request: httpx.Request, body: bytes) -> httpx.Response:
 
 
 class Internet:
-    """Answer a token request with a token, and anything else with its path, to who brings one."""
+    """Answer a token request with a token, who looks for metadata with some, and anything else with its path.
+
+    The last to those alone who bring a token.
+    """
 
     def __init__(self) -> None:
         self.issued = 0
@@ -69,11 +77,14 @@ class Internet:
         if request.url.host == "jwt.example.com":
             return signing(request, body)
         if request.method == "POST" and "grant_type" in (form := parse_qs(body.decode())):
-            assert form["grant_type"] == ["client_credentials"]
+            assert form["grant_type"][0] in GRANTS
             self.issued += 1
             return httpx.Response(
                 200, json={"access_token": f"t{self.issued}", "token_type": "Bearer", "expires_in": 3600}
             )
+        if request.url.path == "/.well-known/oauth-authorization-server":
+            root = f"{request.url.scheme}://{request.url.host}"
+            return httpx.Response(200, json={"issuer": root, "token_endpoint": f"{root}/token"})
         if not request.headers.get("authorization", "").startswith("Bearer t"):
             return httpx.Response(401, headers={"www-authenticate": "Bearer"})
         return httpx.Response(200, json={"path": request.url.path})

@@ -9,7 +9,9 @@ from tests.kit.bench import key
 
 from tokenflight.engine.entries import NEVER, SAMPLE, VACANT, Entries, Entry
 from tokenflight.engine.rejections import Rejections
+from tokenflight.model.key import TokenKey
 from tokenflight.model.policy import Life, Span
+from tokenflight.model.subject_token import SubjectToken
 from tokenflight.model.token import Token
 
 NOBODY: frozenset[object] = frozenset()
@@ -166,6 +168,18 @@ def test_room_is_made_by_the_expired_then_the_lapsed_then_the_longest_unused() -
         ("middle", "unused"),
         ("recent", "unused"),
     ]
+
+
+def test_what_one_token_alone_can_buy_goes_before_what_is_in_use_whoever_holds_less() -> None:
+    kept = entries(3)
+    held(kept, "in use", "mine", used=1.0)
+    fleeting = kept.add(TokenKey(client="theirs", subject=SubjectToken("bearer")))
+    fleeting.hold(Token("t"), life())
+    fleeting.used_at = 29.0
+    spare = held(kept, "new", "mine")
+    assert kept.victim(30.0, NOBODY, spare) == (fleeting, "fleeting")
+    fleeting.used_at = NEVER
+    assert kept.victim(30.0, NOBODY, spare) == (fleeting, "lapsed")
 
 
 def test_among_several_clients_only_one_with_its_share_or_more_makes_room_for_what_is_in_use() -> None:

@@ -358,3 +358,20 @@ def test_a_count_is_taken_as_it_is() -> None:
 def test_what_is_no_count_is_refused_by_its_name(wrong: object) -> None:
     with pytest.raises(ConfigurationError, match=r"^max_keys is a whole number: set it to 1 or more$"):
         count("max_keys", wrong)
+
+
+def test_no_life_goes_beyond_its_bound_and_its_windows_are_shares_of_what_is_left() -> None:
+    bounded = live(DEFAULT, sent_at=10.0, lifetime=3600.0, draw=at(0.0), ends_by=110.0)
+    assert (bounded.expires_at, bounded.length, bounded.urgent_at) == (110.0, 100.0, 100.0)
+    assert live(DEFAULT, sent_at=10.0, lifetime=60.0, draw=at(0.0), ends_by=110.0).expires_at == 70.0
+    assert live(DEFAULT, sent_at=10.0, lifetime=0.2, draw=at(0.0), ends_by=10.5).expires_at == 10.5
+    assert live(DEFAULT, sent_at=10.0, lifetime=None, draw=at(0.0), ends_by=110.0).expires_at == 110.0
+    assert live(DEFAULT, sent_at=10.0, lifetime=60.0, draw=at(0.0), ends_by=5.0).expires_at <= 10.0
+
+
+def test_a_fleeting_life_is_fresh_to_its_end() -> None:
+    life = live(DEFAULT, sent_at=10.0, lifetime=100.0, draw=at(0.0), fleeting=True, refresh_in=5.0)
+    assert (life.due_at, life.urgent_at, life.expires_at) == (110.0, 110.0, 110.0)
+    assert (judge(life, 109.9), judge(life, 110.0)) == ("fresh", "expired")
+    endless = live(DEFAULT, sent_at=10.0, lifetime=None, draw=at(0.0), default_lifetime=50.0, fleeting=True)
+    assert (endless.due_at, endless.expires_at, endless.length) == (math.inf, math.inf, 50.0)

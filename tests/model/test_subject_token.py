@@ -130,3 +130,22 @@ def test_an_empty_token_is_refused() -> None:
 def test_what_cannot_be_is_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         SubjectToken("the-token", **fields)
+
+
+def test_one_token_is_fleeting_and_a_source_of_further_ones_is_not_unless_its_actor_is() -> None:
+    by_value = SubjectToken("the-token")
+    for value in (Path("/run/token"), read, SOURCE, MADE):
+        assert not SubjectToken(value).fleeting
+        assert SubjectToken(value, actor=by_value).fleeting
+        assert not TokenKey(client="c", subject=SubjectToken(value)).fleeting
+    assert by_value.fleeting
+    assert TokenKey(client="c", subject=by_value).fleeting
+    assert not TokenKey(client="c", subject=as_subject("somebody")).fleeting
+    assert not TokenKey(client="c").fleeting
+
+
+def test_its_parts_are_itself_and_its_actor() -> None:
+    actor = SubjectToken("the-actor")
+    assert actor.parts == (actor,)
+    both = SubjectToken("the-token", actor=actor)
+    assert both.parts == (both, actor)

@@ -16,7 +16,7 @@ from tests.kit.raw import Received, Stream, raw_server, reply
 from tests.protocol.test_metadata import ELSEWHERE, UNUSABLE
 
 from tokenflight import Endpoints, MemoryStore, OAuthClient, RetryPolicy, Token, TokenFlightError, TokenProvider
-from tokenflight.errors import ConfigurationError, EndpointUnreachableError
+from tokenflight.errors import ConfigurationError, EndpointUnreachableError, ProviderClosedError
 from tokenflight.model.failure import Failure
 from tokenflight.protocol.metadata import Metadata
 from tokenflight.provider.discovery import ISSUERS, Discovery
@@ -451,7 +451,8 @@ async def test_outside_of_the_provider_nothing_is_read() -> None:
         provider = TokenProvider(found(), http=http, clock=clock)
         failure = await provider._holdings.discovery.metadata(found())
     assert isinstance(failure, Failure)
-    assert failure.detail == "reading the metadata of https://auth.test was broken off"
+    assert failure.error is ProviderClosedError
+    assert failure.detail.startswith("the metadata of https://auth.test were not read: the provider is not entered")
 
 
 async def test_over_real_sockets_an_issuer_on_loopback_is_enough() -> None:

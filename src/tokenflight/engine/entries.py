@@ -188,9 +188,9 @@ class Entries:
     def victim(self, now: float, busy: Container[TokenKey], spare: Entry) -> tuple[Entry, EvictionReason] | None:
         """Choose who makes room, never who is pinned or *busy*, nor *spare*.
 
-        Of a sample: the expired first, then those that nobody used since they landed, then the fleeting, then the longest
-        unused. Among several clients that is one of a client that holds its share or more: where all of those are in flight, nobody
-        makes room until one has landed.
+        Of a sample: the expired first, then those that nobody used since they landed, then the fleeting, then the
+        longest unused. Among several clients that is one of a client that holds its share or more: where all of those
+        are in flight, nobody makes room until one has landed.
         """
         ranked = [
             (rank, entry.last_use(), entry.index, entry)

@@ -18,6 +18,9 @@ from tokenflight.model.policy import Life, backoff_alive, backoff_permanent, bac
 from tokenflight.model.token import Token
 
 PAUSE: Final = 1.0
+AHEAD: Final = frozenset({"schedule", "due", "probe"})
+"""Triggers of a renewal ahead: a token that ends no later than the held one is no gain to it."""
+
 ROUNDING: Final = 1.0
 
 
@@ -74,9 +77,8 @@ class Landing:
                 entry.life = life
             return "it is the held one"
         known = life.expires_at < math.inf and entry.life.expires_at < math.inf
-        if self._state.dependants.overtaken(flight.key):
-            return None
-        if known and life.expires_at <= entry.life.expires_at and flight.trigger in ("schedule", "due", "probe"):
+        known = known and not self._state.dependants.overtaken(flight.key)
+        if known and life.expires_at <= entry.life.expires_at and flight.trigger in AHEAD:
             return "it ends no later than the held one"
         return None
 
@@ -136,7 +138,7 @@ class Landing:
         if flight.refused is None and not (failure.local and not alive):
             self._hold_back(entry, flight, failure, now)
         if entry.key.fleeting and not entry.pins:
-            self._planning.let_go(entry, now)
+            self._planning.let_go(entry, now, grace=PAUSE)  # who waited still asks what holds it back
         elif alive or entry.pins:
             self._plan_again(entry, flight, now)
         state.hooks.emit(
@@ -165,7 +167,7 @@ class Landing:
         state.dependants.note(entry.key, [key for key, _ in minted.rests_on])
         for key in state.dependants.of(entry.key):
             child = state.entries.find(key)
-            if child is not None and key not in state.flights:
+            if child is not None:
                 self._planning.overtake(child, now, SPREAD if flight.rejects else LONGEST_SPREAD)
         for key, token in minted.rests_on:
             parent = state.entries.find(key)

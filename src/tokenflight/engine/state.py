@@ -89,13 +89,15 @@ class State:
     def brake(self, entry: Entry, now: float, *, bare: bool) -> Brake | None:
         """Say what keeps a key from being asked for, the one that ends last.
 
-        To who is *bare* (has no usable token, or rejects it) neither Pace nor the backoff of a live token counts.
+        To who is *bare* (has no usable token, or rejects it) neither Pace nor the backoff of a live token counts; to a
+        key that rests on one that moved on, no Pace.
         """
         brakes: list[Brake] = []
         lifted = (entry.brake == "backoff" and bare) or (entry.brake == "client" and not entry.client_held)
         if now < entry.not_before and entry.last is not None and not lifted:
             brakes.append(Brake(entry.not_before, entry.brake, entry.last))
-        if not bare and entry.life is not None and now < entry.life.paced_until:
+        paced = not bare and entry.life is not None and not self.dependants.overtaken(entry.key)
+        if paced and entry.life is not None and now < entry.life.paced_until:
             brakes.append(Brake(entry.life.paced_until, "pace", CLOSED))
         if entry.lane is not None and (lane := entry.lane.brake(entry.key, now)) is not None:
             brakes.append(lane)

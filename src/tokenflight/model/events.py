@@ -123,6 +123,19 @@ class TokenForgotten(KeyEvent):
 
 
 @frozen(kw_only=True, eq=False, repr=False)
+class TokenRevoked(KeyEvent):
+    """A server was asked to revoke a token and said that it counts no more."""
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class RevocationFailed(KeyEvent):
+    """A token was let go of and not revoked: it may count until its end. `reason` may be `no_endpoint`."""
+
+    reason: str
+    status: int | None
+
+
+@frozen(kw_only=True, eq=False, repr=False)
 class AnswerOdd(KeyEvent):
     """An endpoint's answer was used although a field of it was odd; `oddity` says how."""
 
@@ -174,7 +187,7 @@ class EndpointThrottled(Event):
 
 @frozen(kw_only=True, eq=False, repr=False)
 class ClockSkewLearned(Event):
-    """An endpoint refused what was signed for its date; from now on that is dated by the endpoint's clock.
+    """An endpoint refused what was signed and took it dated by its own clock, which counts from now on.
 
     `offset` is how many seconds that clock is ahead of this machine's; below 0, behind.
     """

@@ -34,6 +34,8 @@ HINTS: Final[Mapping[str, str | None]] = {
     "access_denied": _ACCESS,
     "server_error": None,
     "temporarily_unavailable": None,
+    # RFC 7009, section 2.2.1
+    "unsupported_token_type": "this server does not revoke such tokens: leave out endpoints.revocation",
     # RFC 8628, section 3.5
     "authorization_pending": None,
     "slow_down": None,

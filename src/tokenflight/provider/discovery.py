@@ -7,18 +7,19 @@ from functools import partial
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from tokenflight.engine.launching import as_it_is
 from tokenflight.engine.state import State
-from tokenflight.errors import EndpointUnreachableError
+from tokenflight.errors import EndpointUnreachableError, ProviderClosedError
 from tokenflight.model.failure import Failure
-from tokenflight.model.policy import backoff_permanent, backoff_without, retry_pause, server_pause
+from tokenflight.model.policy import backoff_permanent, backoff_without, server_pause
 from tokenflight.protocol.client import OAuthClient
 from tokenflight.protocol.metadata import Document, Metadata, completed, read_metadata, seen_by, well_known
 from tokenflight.provider.connection import Connection
 from tokenflight.provider.errands import Errands
-from tokenflight.transport.endpoint import drive, fetch
+from tokenflight.provider.tries import a_few_times
+from tokenflight.transport.endpoint import fetch
 
 KEPT_FOR: Final = 86_400.0
 DOUBTED_AFTER: Final = 60.0
@@ -157,21 +158,10 @@ class Discovery:
 
     async def _tried(self, issuer: str, *, once: bool) -> Document | Failure:
         """Look for the issuer's document, a few times where nothing else is known."""
-        clock, retry, tries = self._state.clock, self._state.retry, 0
-        end = clock.now() + retry.total_timeout
-
-        async def look() -> Document | Failure:
-            nonlocal tries
-            tries += 1
-            return await self._look(issuer, min(clock.now() + retry.attempt_timeout, end))
-
-        def pause(found: Document | Failure) -> float | None:
-            if isinstance(found, Document) or not found.transient or once or tries >= retry.attempts:
-                return None
-            rest = max(retry_pause(tries, retry, clock.uniform), found.retry_after or 0.0)
-            return rest if clock.now() + rest < end else None
-
-        return await drive(look, pause=pause, clock=clock)
+        retry = self._state.retry
+        if once:
+            retry = evolve(retry, attempts=1)
+        return await a_few_times(partial(self._look, issuer), clock=self._state.clock, retry=retry)
 
     async def _look(self, issuer: str, deadline: float) -> Document | Failure:
         """Look in both places, until *deadline* on the age clock; where neither has it, say what tells most.
@@ -203,4 +193,9 @@ def _reticence(failure: Failure) -> int:
 
 
 def _broken_off(issuer: str) -> Failure:
-    return Failure(reason="metadata", detail=f"reading the metadata of {issuer} was broken off")
+    return Failure(
+        error=ProviderClosedError,
+        reason="closed",
+        detail=f"the metadata of {issuer} were not read: the provider is not entered, or was left meanwhile; "
+        "put `async with provider:` around what asks",
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import anyio
 from attrs import define, field
@@ -30,7 +30,7 @@ class Errands(Generic[T]):
     the work, and takes it along when cancelled; with it no caller's cancellation ends the work.
     """
 
-    def __init__(self, broken_off: Callable[[str], T], *, spawn: Spawn | None = None) -> None:
+    def __init__(self, broken_off: Callable[[Any], T], *, spawn: Spawn | None = None) -> None:
         self._broken_off = broken_off
         self._spawn = spawn
         self._under_way: dict[Hashable, _Errand[T]] = {}
@@ -42,7 +42,7 @@ class Errands(Generic[T]):
         """Forget what was under way: the tasks that did it are gone."""
         self._under_way.clear()
 
-    async def run(self, name: str, work: Work[T]) -> T:
+    async def run(self, name: Hashable, work: Work[T]) -> T:
         """Return what the errand of *name* brings: *work* does it, unless it is under way."""
         errand = self._under_way.get(name)
         if errand is not None:
@@ -57,7 +57,7 @@ class Errands(Generic[T]):
             del self._under_way[name]
         return errand.outcome
 
-    async def _carry_out(self, errand: _Errand[T], name: str, work: Work[T]) -> None:
+    async def _carry_out(self, errand: _Errand[T], name: Hashable, work: Work[T]) -> None:
         try:
             errand.outcome = await work()
         finally:

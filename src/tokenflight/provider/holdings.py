@@ -13,6 +13,7 @@ from tokenflight.model.events import ClientChanged
 from tokenflight.model.key import AnySubject, TokenKey
 from tokenflight.model.policy import RefreshPolicy, RetryPolicy
 from tokenflight.model.status import KeyStatus
+from tokenflight.model.token import Token
 from tokenflight.protocol.client import OAuthClient
 from tokenflight.provider.clients import Clients, ClientsArgument
 from tokenflight.provider.discovery import Discovery
@@ -21,7 +22,9 @@ from tokenflight.provider.lineages import Lineages
 from tokenflight.provider.mint import Mint
 from tokenflight.provider.records import Records
 from tokenflight.provider.reports import key_status
+from tokenflight.provider.revoking import Revoking
 from tokenflight.provider.shelf import Shelf
+from tokenflight.provider.skew import Skews
 from tokenflight.provider.validation import Validation
 from tokenflight.stores.contract import Store
 
@@ -45,7 +48,7 @@ class Holdings:
         max_flights: int,
         clock: Clock,
     ) -> None:
-        self._connection = connection
+        self.connection = connection
         self.clients = Clients(clients, clock=clock, timeout=retry.total_timeout, changed=self._changed)
         for client in self.clients:
             connection.check(client)
@@ -54,12 +57,15 @@ class Holdings:
         self.records = Records(shelf, clock=clock)
         self.lineages = Lineages(shelf, self.engine.state)
         self.discovery = Discovery(state=self.engine.state, connection=connection)
+        skews = Skews()
+        self._revoking = Revoking(self, skews=skews)
         self.key_sets = KeySets(state=self.engine.state, connection=connection)
         self.validation = Validation(state=self.engine.state, discovery=self.discovery, key_sets=self.key_sets)
         self.mint = Mint(
             clients=self.clients,
             discovery=self.discovery,
             validation=self.validation,
+            skews=skews,
             records=self.records,
             lineages=self.lineages,
             engine=self.engine,
@@ -73,13 +79,14 @@ class Holdings:
         self.discovery.reset()
         self.key_sets.reset()
         self.lineages.reset()
+        self._revoking.reset()
 
     async def close(self) -> None:
         """Save what is not saved yet, and close what was opened."""
         try:
             await self.lineages.flush()
         finally:
-            await self._connection.close()
+            await self.connection.close()
 
     def status(self, key: TokenKey) -> KeyStatus:
         """Say how one key stands."""
@@ -95,14 +102,31 @@ class Holdings:
 
     async def forget(self, key: TokenKey) -> bool:
         """Let go of one key; return whether a token was held here."""
-        entry = self.engine.state.entries.find(key)
-        held = entry is not None and entry.token is not None
-        if entry is not None:
-            self.engine.forget(entry)
+        held = self._let_go(key)
         client = self.clients.known(key.client)
         if client is not None:
             await self.records.discard(client, key, self.engine.state.hooks.emit)
-        return held
+        return held is not None
+
+    async def revoke(self, key: TokenKey) -> bool:
+        """Let go of one key, at once, and have its tokens revoked; return whether they were.
+
+        It goes on where its caller is cancelled. Raises ProviderClosedError where nothing can be sent; the key is let
+        go of even there.
+        """
+        if not self.engine.state.open:
+            await self.forget(key)
+            self.engine.asking.require_open()
+        return await self._revoking.run(key, self._let_go(key))
+
+    def _let_go(self, key: TokenKey) -> Token | None:
+        """Drop what is held here of a key, and return it."""
+        entry = self.engine.state.entries.find(key)
+        if entry is None:
+            return None
+        token = entry.token
+        self.engine.forget(entry)
+        return token
 
     async def forget_client(self, name: str, subject: AnySubject | None) -> int:
         """Let go of a client's keys and sessions, or of one subject's of them; return how many keys there were."""

@@ -40,6 +40,7 @@ class Mint:
         clients: Clients,
         discovery: Discovery,
         validation: Validation,
+        skews: Skews,
         records: Records,
         lineages: Lineages,
         engine: Engine,
@@ -54,7 +55,7 @@ class Mint:
         self._engine = engine
         self._refresh = refresh
         self._connection = connection
-        self._skews = Skews()
+        self._skews = skews
 
     async def __call__(self, flight: Flight) -> Minted | Failure:
         """Return a token that is saved already, or why there is none."""

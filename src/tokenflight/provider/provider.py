@@ -210,6 +210,22 @@ class TokenProvider:
         """
         return await self._holdings.forget(self._keys.key((client, subject, audience, scope)))
 
+    async def revoke(
+        self,
+        client: str | None = None,
+        *,
+        subject: AnySubject | str | None = None,
+        audience: Audience | str | None = None,
+        scope: Scope | None = None,
+    ) -> bool:
+        """Drop one key's token and have its server revoke it (RFC 7009); return whether the server said that it did.
+
+        The key is forgotten at once and in every case. False: nothing was held, the client has no revocation endpoint,
+        or asking failed, which a `RevocationFailed` tells; no failure of the server's is raised. What was begun goes
+        on where the caller is cancelled. Raises ProviderClosedError where nothing can be sent.
+        """
+        return await self._holdings.revoke(self._keys.key((client, subject, audience, scope)))
+
     async def forget_client(self, name: str, *, subject: AnySubject | str | None = None) -> int:
         """Drop every key of a client, or of one of its subjects; return how many were kept."""
         return await self._holdings.forget_client(self._holdings.clients.name(name), as_subject(subject))

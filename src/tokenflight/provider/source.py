@@ -67,9 +67,9 @@ class BoundSource:
         """Drop the key and its token; see `TokenProvider.forget`."""
         return await self._holdings.forget(self.key)
 
-    def belongs_to(self, engine: Engine) -> bool:
-        """Tell whether it is a key of the provider whose engine this is."""
-        return self._holdings.engine is engine
+    async def revoke(self) -> bool:
+        """Drop the key and have its token revoked; see `TokenProvider.revoke`."""
+        return await self._holdings.revoke(self.key)
 
     def status(self) -> KeyStatus:
         """Say how the key stands."""
@@ -99,3 +99,13 @@ class BoundSource:
             self._entry = self._holdings.engine.asking.entry(self.key)
             self._fast = VACANT if self._min_ttl else self._entry
         return self._entry
+
+
+def engine_of(source: BoundSource) -> Engine:
+    """Return the engine that keeps the key of *source*."""
+    return source._holdings.engine
+
+
+async def outliving(source: BoundSource, min_ttl: float) -> Token:
+    """Return a token of *source* with *min_ttl* seconds left at least, where one can be had."""
+    return await engine_of(source).asking.token(source._find(), max(source._min_ttl, min_ttl))

@@ -7,16 +7,18 @@ import math
 from attrs import define, evolve, field
 
 from tokenflight.engine.engine import Engine
-from tokenflight.engine.flight import Minted
+from tokenflight.engine.flight import Flight, Minted
+from tokenflight.engine.landing import AHEAD
 from tokenflight.engine.launching import as_it_is
 from tokenflight.errors import ConfigurationError, SubjectTokenExpiredError, TokenFlightError
 from tokenflight.model.failure import Failure
 from tokenflight.model.key import TokenKey
+from tokenflight.model.policy import Life
 from tokenflight.model.secret import Secret
 from tokenflight.model.subject_token import SubjectToken, TokenSource
 from tokenflight.model.token import Token
 from tokenflight.protocol.presented import blames_actor, blames_subject_token, unverified_end
-from tokenflight.provider.source import BoundSource
+from tokenflight.provider.source import BoundSource, engine_of, outliving
 
 _OVER = Failure(
     error=SubjectTokenExpiredError,
@@ -53,9 +55,12 @@ class SubjectTokens:
     _tokens: dict[int, Token] = field(factory=dict, repr=False)
     _doubt: _Doubt | None = field(default=None, repr=False)
     _renewed: bool = False
+    sources: tuple[TokenSource, ...] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        """Note when what is known by now ends, on the age clock."""
+        """Note what is asked before a place is taken, and when what is known by now ends, on the age clock."""
+        values = [part.value for part in self.subject.parts] if self._asks else []
+        self.sources = tuple(value for value in values if isinstance(value, TokenSource))
         for part in self.subject.parts:
             ends = [] if part.expires_at is None else [part.expires_at.timestamp()]
             if isinstance(part.value, Secret) and (end := unverified_end(part.value.reveal())) is not None:
@@ -67,12 +72,6 @@ class SubjectTokens:
         """Return those of a key, presented at *label*; None where its subject is no token. *asks*: ask the sources."""
         return cls(key, key.subject, engine, label, asks) if isinstance(key.subject, SubjectToken) else None
 
-    @property
-    def sources(self) -> tuple[TokenSource, ...]:
-        """Return what is asked before a place is taken."""
-        values = [part.value for part in self.subject.parts] if self._asks else []
-        return tuple(value for value in values if isinstance(value, TokenSource))
-
     def over(self, now: float) -> bool:
         """Tell whether something that would be presented is past its end."""
         return now >= self.ends_by
@@ -83,20 +82,33 @@ class SubjectTokens:
         ends = (self._end(source, self._tokens[id(source)]) for source in self.sources if id(source) in self._tokens)
         return min(self._given_until, *ends, math.inf)
 
-    async def ready(self) -> Failure | None:
-        """Ask each source for its token; return why there is nothing to present."""
-        clock = self._engine.state.clock
+    async def ready(self, flight: Flight) -> Failure | None:
+        """Ask each source for its token; return why there is nothing to present.
+
+        A token that is renewed ahead needs a parent that outlives it: with the old one it would end no later.
+        """
+        clock, entry = self._engine.state.clock, self._engine.state.entries.find(self.key)
         if clock.now() >= self._given_until:
             return _OVER
         doubt, self._doubt = self._doubt, None
+        held = None if entry is None or flight.rejects else entry.life
         for source in self.sources:
-            token = await self._asked(source, doubt)
+            left = 0.0 if held is None or held.expires_at == math.inf else held.expires_at - clock.now()
+            token = await self._asked(source, doubt, max(0.0, left))
             if isinstance(token, Failure):
                 return token
             self._tokens[id(source)] = token
-        if not self.over(clock.now()):
-            return None
-        return Failure(reason="subject_token", detail="the source of the subject token gave one that is past its end")
+        if self.over(clock.now()):
+            return _unavailable("gave one that is past its end")
+        if self._in_vain(flight, held):
+            return Failure(reason="no_gain", detail="the subject token ends no later than what it bought already")
+        return None
+
+    def _in_vain(self, flight: Flight, held: Life | None) -> bool:
+        """Tell whether what is bought now would be no gain: see `Landing.weigh`."""
+        moved_on = self._engine.state.dependants.overtaken(self.key)
+        known = held is not None and held.expires_at < math.inf and not moved_on
+        return known and held is not None and self.ends_by <= held.expires_at and flight.trigger in AHEAD
 
     def mends(self, failure: Failure) -> bool:
         """Tell whether to try once more, with another token of a source that this failure may be due to.
@@ -131,18 +143,20 @@ class SubjectTokens:
         rests_on = tuple((parent, token) for parent, token in asked if parent is not None)
         return evolve(minted, ends_by=self.ends_by, rests_on=rests_on)
 
-    async def _asked(self, source: TokenSource, doubt: _Doubt | None) -> Token | Failure:
+    async def _asked(self, source: TokenSource, doubt: _Doubt | None, left: float) -> Token | Failure:
         doubted = doubt if doubt is not None and doubt.source is source else None
         if isinstance(source, BoundSource):  # its flight ends by itself, also one that stands in line
-            return await self._tried(source, doubted)
+            return await self._tried(source, doubted, left + 1.0 if left else 0.0)
         clock, limit = self._engine.state.clock, self._engine.state.retry.total_timeout
         with clock.timeout_at(clock.now() + limit):
-            return await self._tried(source, doubted)
+            return await self._tried(source, doubted, 0.0)
         return _unavailable(f"took over {limit:g} s")
 
-    async def _tried(self, source: TokenSource, doubted: _Doubt | None) -> Token | Failure:
+    async def _tried(self, source: TokenSource, doubted: _Doubt | None, min_ttl: float) -> Token | Failure:
         """Ask a source, for another token than a doubted one; where it has no other, what made it doubted stands."""
         try:
+            if doubted is None and min_ttl and isinstance(source, BoundSource):
+                return await outliving(source, min_ttl)
             if doubted is None:
                 return _checked(await source.token())
             return _checked(await source.renew(doubted.token, origin=self._label))
@@ -165,7 +179,7 @@ class SubjectTokens:
 
     def _kin(self, source: TokenSource) -> TokenKey | None:
         """Return the key of a source of this very provider."""
-        return source.key if isinstance(source, BoundSource) and source.belongs_to(self._engine) else None
+        return source.key if isinstance(source, BoundSource) and engine_of(source) is self._engine else None
 
     def _on_the_age_clock(self, epoch: float) -> float:
         clock = self._engine.state.clock

@@ -113,9 +113,9 @@ class Trip:
         """
         if self.subject is None:
             return None
-        if self.subject.sources:
+        if self.subject.sources and not self.flight.forgotten:
             self.lane.end(self.flight.key)
-        lack = await self.subject.ready()
+        lack = await self.subject.ready(self.flight)
         self.grounded = lack is not None
         return lack
 

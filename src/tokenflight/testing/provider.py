@@ -101,7 +101,7 @@ class FakeProvider(TokenProvider):
             issued.expires_at = min(issued.expires_at, now)
         return sum(_end(entry, now) for entry in self._engine.state.entries)
 
-    def revoke(self) -> int:
+    def revoke_all(self) -> int:
         """Revoke all tokens at the endpoint, so that a ProtectedApp refuses what is held; return how many."""
         return self.endpoint.revoke()
 
@@ -143,6 +143,11 @@ class FakeProvider(TokenProvider):
     async def forget(self, client: str | None = None, **asked: Unpack[_Asked]) -> bool:
         """Drop one key's token; see `TokenProvider.forget`."""
         return await super().forget(client or DEFAULT, **asked)
+
+    async def revoke(self, client: str | None = None, **asked: Unpack[_Asked]) -> bool:
+        """Drop one key's token and revoke it where there is an endpoint; see `TokenProvider.revoke`."""
+        async with self._door.open():
+            return await super().revoke(client or DEFAULT, **asked)
 
     async def warm_up(
         self, *sources: BoundSource, timeout: float = 30.0, strict: bool = False
@@ -186,6 +191,10 @@ class _FakeSource(BoundSource):
     async def renew(self, rejected: Token | None = None, *, origin: str | None = None) -> Token:
         async with self._door.open():
             return await super().renew(rejected, origin=origin)
+
+    async def revoke(self) -> bool:
+        async with self._door.open():
+            return await super().revoke()
 
     def reject(self, rejected: Token, *, origin: str | None = None) -> None:
         entry = self._find()
