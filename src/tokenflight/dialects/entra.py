@@ -132,7 +132,7 @@ ADVICE: Final = (
     Advice(words="AADSTS500011", text="the tenant knows no such API: compare audience with its Application ID URI"),
     Advice(words="AADSTS65001", text=f"have an admin consent: {_PERMISSIONS} > Grant admin consent"),
     Advice(words="AADSTS50013", text="the caller's token cannot be taken on: its aud must be this app, and be valid"),
-    Advice(words="AADSTS50076", text="conditional access wants the person: hand the claims challenge to the caller"),
+    Advice(words="AADSTS50076", text="a policy wants the person: let the caller log in again, as it demands"),
     Advice(errors={"interaction_required"}, text="a person has to take part: let the caller log in again"),
     Advice(errors={"invalid_scope"}, text=f"pass audience= for all that was granted; it is listed in {_PERMISSIONS}"),
     Advice(errors={"invalid_client"}, text=f"compare client_id and credentials with {_SECRETS}"),

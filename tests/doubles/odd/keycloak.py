@@ -45,6 +45,8 @@ class Keycloak:
     def answer(self, seen: Visit, token: str) -> Answer:
         if seen.path != self.paths[0]:
             raise _refused(404, "Realm does not exist")
+        if seen.form.get("grant_type") not in ("client_credentials", EXCHANGE):
+            raise _refused(400, "unsupported_grant_type", "Unsupported grant_type")
         exchange = ("subject_token", "subject_token_type") if seen.form.get("grant_type") == EXCHANGE else ()
         more = ("requested_token_type", "audience") if exchange else ()
         if fault := fault_of(seen, wanted=("grant_type", *exchange), allowed=("scope", *more, *_PROOFS)):
