@@ -6,7 +6,9 @@ import httpx
 import pytest
 from tests.dialects.asking import lifetime, provider, refusal, token
 from tests.doubles.odd import OddDouble
-from tests.doubles.tokens import key, peeked, public
+from tests.doubles.odd.github import APP, INSTALLATIONS, PATH
+from tests.doubles.odd.github import refusal as recorded
+from tests.doubles.tokens import key, peeked
 
 from tokenflight import (
     ClientAuthentication,
@@ -21,26 +23,19 @@ from tokenflight.protocol.grants import check_key
 from tokenflight.testing import Answer, VirtualClock
 
 pytestmark = pytest.mark.anyio
-APP = "Iv23liExample"
-
-
-def made(**options: Any) -> OddDouble:
-    double = OddDouble(**options)
-    double.github.keys = [public(key("github-app"))]
-    double.github.installations = {"7": {"contents": "read"}, "8": {"issues": "write"}}
-    return double
+SEVEN, EIGHT = INSTALLATIONS
 
 
 @pytest.fixture
 def double() -> OddDouble:
-    return made()
+    return OddDouble()
 
 
-def pem(name: str = "github-app") -> str:
+def pem(name: str = "odd-key") -> str:
     return str(key(name).as_pem(private=True).decode())  # type: ignore[attr-defined]
 
 
-def client(id: int | str = 7, **fields: Any) -> OAuthClient:
+def client(id: int | str = SEVEN, **fields: Any) -> OAuthClient:
     return github.installation(id, **({"client_id": APP, "key": pem()} | fields))
 
 
@@ -49,11 +44,11 @@ async def test_an_installation_gets_a_token_for_an_empty_form(double: OddDouble)
     got = await token(client(), double)
 
     [seen] = double.ledger
-    assert (seen.method, seen.path, seen.raw) == ("POST", "/app/installations/7/access_tokens", b"")
+    assert (seen.method, seen.path, seen.raw) == ("POST", PATH, b"")
     claims = peeked(seen.bearer) or {}
     assert set(claims) == {"iss", "iat", "exp"}
     assert (claims["iss"], claims["exp"] - claims["iat"]) == (APP, 600)
-    assert (got.access_token.reveal(), got.token_type) == (double.tokens[-1], "Bearer")
+    assert (got.access_token.reveal(), got.token_type) == (list(double.tokens)[-1], "Bearer")
     assert lifetime(got) in (3599, 3600)
     assert got.extra["permissions"] == {"contents": "read"}
 
@@ -66,18 +61,18 @@ async def test_a_resolver_knows_every_installation(double: OddDouble) -> None:
         return client(installation, key=shared) if installation.isdigit() else None
 
     async with provider(client_of, double) as tokens:
-        seven, eight = await tokens.token("7"), await tokens.token("8")
-        assert await tokens.token("7") is seven
+        seven, eight = await tokens.token(SEVEN), await tokens.token(EIGHT)
+        assert await tokens.token(SEVEN) is seven
         with pytest.raises(ConfigurationError):
             await tokens.token("nobody")
 
-    assert seven.extra["permissions"] != eight.extra["permissions"]
-    assert len(double.ledger) == 2
+    assert seven != eight
+    assert [seen.path.split("/")[3] for seen in double.ledger] == [SEVEN, EIGHT]
 
 
 async def test_a_token_lives_by_the_servers_clock_and_is_renewed_before_its_end() -> None:
     clock = VirtualClock()
-    double = made(clock=clock, now_offset=-30)
+    double = OddDouble(clock=clock, now_offset=-30)
     async with provider(client(), double, clock=clock) as tokens:
         source = tokens.source(keep_warm=True)
         got = await clock.run(source.token)
@@ -89,7 +84,7 @@ async def test_a_token_lives_by_the_servers_clock_and_is_renewed_before_its_end(
 
 async def test_a_clock_that_is_off_heals_by_the_answers_date() -> None:
     clock = VirtualClock()
-    double = made(clock=clock, now_offset=-540)
+    double = OddDouble(clock=clock, now_offset=-540)
     async with provider(client(), double, clock=clock) as tokens:
         await clock.run(tokens.token)
 
@@ -105,13 +100,20 @@ async def test_a_key_that_is_not_the_apps_is_the_apps_fault(double: OddDouble) -
     assert "Private keys" in (error.hint or "")
 
 
-@pytest.mark.parametrize(("id", "status", "words"), [(9, 404, "check the installation's id"), (8, 403, "unsuspend")])
+@pytest.mark.parametrize(
+    ("answer", "status", "words"),
+    [
+        (recorded(404, "Not Found"), 404, "check the installation's id"),
+        (recorded(403, "This installation has been suspended"), 403, "unsuspend"),
+        (recorded(422, "The permissions requested are not granted"), 422, "Permissions & events"),
+    ],
+)
 async def test_an_installation_that_is_gone_or_suspended_concerns_itself_alone(
-    double: OddDouble, id: int, status: int, words: str
+    double: OddDouble, answer: Answer, status: int, words: str
 ) -> None:
-    double.github.suspended.add("8")
+    double.always(answer)
 
-    error = await refusal(client(id), double)
+    error = await refusal(client(), double)
 
     assert type(error) is TokenEndpointError
     assert (error.status, error.transient) == (status, False)
@@ -119,8 +121,7 @@ async def test_an_installation_that_is_gone_or_suspended_concerns_itself_alone(
 
 
 async def test_a_rate_limit_that_comes_as_403_is_transient(double: OddDouble) -> None:
-    told = {"message": "You have exceeded a secondary rate limit.", "documentation_url": "https://docs.github.com"}
-    double.script(Answer(403, told))
+    double.script(recorded(403, "You have exceeded a secondary rate limit."))
 
     await token(client(), double)
 
@@ -148,7 +149,7 @@ def test_what_is_no_installation_id_is_refused(id: Any) -> None:
 
 
 def test_a_server_of_ones_own_has_its_own_api() -> None:
-    assert client(api="https://github.acme.example/api/v3/").token_endpoint == (
+    assert client(7, api="https://github.acme.example/api/v3/").token_endpoint == (
         "https://github.acme.example/api/v3/app/installations/7/access_tokens"
     )
 
@@ -176,4 +177,4 @@ async def test_the_token_reads_a_repository_and_the_jwt_does_not_leave_the_token
         async with httpx.AsyncClient(transport=httpx.MockTransport(api), auth=auth) as http:
             await http.get("https://api.github.com/repos/acme/orders")
 
-    assert shown == [f"Bearer {double.tokens[-1]}"]
+    assert shown == [f"Bearer {list(double.tokens)[-1]}"]

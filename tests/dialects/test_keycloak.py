@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 from tests.dialects.asking import lifetime, provider, refusal, token
-from tests.doubles.odd import OddDouble
-from tests.doubles.tokens import key, public
+from tests.doubles.odd import CLIENT, OddDouble
+from tests.doubles.odd.keycloak import refusal as recorded
+from tests.doubles.tokens import key
 from tests.kit.canary import canary
 
 from tokenflight import (
@@ -24,26 +26,20 @@ from tokenflight import (
 )
 from tokenflight.dialects import keycloak
 from tokenflight.protocol.grants import check_key
+from tokenflight.testing import Answer, Issue
 
 pytestmark = pytest.mark.anyio
-APP = "orders-service"
-ISSUER = "https://sso.acme.test/realms/acme"
+ISSUER = "https://sso.acme.test/realms/shop"
 
 
 @pytest.fixture
 def double() -> OddDouble:
-    made = OddDouble()
-    made.keycloak.secrets |= {APP: canary("secret"), "no-account": "hush"}
-    made.keycloak.service_accounts.add(APP)
-    made.keycloak.exchanging.add(APP)
-    made.keycloak.audiences |= {"billing": True, "closed": False}
-    made.keycloak.scopes.add("billing-api")
-    return made
+    return OddDouble()
 
 
 def client(double: OddDouble, **fields: Any) -> OAuthClient:
-    plain = {"url": "https://sso.acme.test", "realm": "acme", "client_id": APP}
-    secret = {} if "authentication" in fields else {"client_secret": double.keycloak.secrets[APP]}
+    plain = {"url": "https://sso.acme.test", "realm": "shop", "client_id": CLIENT}
+    secret = {} if "authentication" in fields else {"client_secret": double.secrets[CLIENT]}
     return keycloak.client(**(plain | secret | fields))
 
 
@@ -51,26 +47,25 @@ def client(double: OddDouble, **fields: Any) -> OAuthClient:
 async def test_a_service_account_gets_a_token_and_what_else_comes_is_kept(double: OddDouble) -> None:
     got = await token(client(double), double)
 
-    assert (got.access_token.reveal(), lifetime(got), got.scope) == (double.tokens[-1], 300, {"email", "profile"})
-    assert (got.extra["not-before-policy"], got.extra["refresh_expires_in"]) == (1700000000, 0)
+    assert (got.access_token.reveal(), lifetime(got), got.scope) == (list(double.tokens)[-1], 300, {"email", "profile"})
+    assert (got.extra["not-before-policy"], got.extra["refresh_expires_in"]) == (0, 0)
     assert got.refresh_token is None
 
 
 @pytest.mark.proves("Keycloak", "client_credentials, client_secret_basic and private_key_jwt")
 async def test_a_header_and_a_signature_for_the_realm_do_as_well(double: OddDouble) -> None:
-    double.keycloak.keys[APP] = [public(key("keycloak-client"))]
     proofs = [
-        ClientSecretBasic(double.keycloak.secrets[APP]),
-        PrivateKeyJWT(key("keycloak-client").as_dict(private=True)),
+        ClientSecretBasic(double.secrets[CLIENT]),
+        PrivateKeyJWT(key("odd-key").as_dict(private=True)),
     ]
     for proof in proofs:
-        await token(client(double, authentication=proof, scope="billing-api"), double)
+        await token(client(double, authentication=proof, scope="orders"), double)
 
-    assert [seen.form["scope"] for seen in double.ledger] == ["billing-api"] * 2
+    assert [seen.form["scope"] for seen in double.ledger] == ["orders"] * 2
 
 
 async def test_a_refresh_token_beside_client_credentials_is_never_used(double: OddDouble) -> None:
-    double.keycloak.old = True
+    double.always(Issue(fields={"refresh_token": canary("refresh"), "refresh_expires_in": 1800, "session_state": "6f"}))
     async with provider(client(double), double) as tokens:
         got = await tokens.token()
         await tokens.renew(rejected=got)
@@ -81,33 +76,32 @@ async def test_a_refresh_token_beside_client_credentials_is_never_used(double: O
 @pytest.mark.proves("Keycloak", "token exchange within a realm")
 async def test_a_callers_token_is_exchanged_for_another_client_of_the_realm(double: OddDouble) -> None:
     caller = canary("caller")
-    double.keycloak.sessions.add(caller)
+    double.tokens[caller] = math.inf
     exchanging = client(double, grant=TokenExchange(requested_token_type=ACCESS_TOKEN))
 
-    got = await token(exchanging, double, subject=SubjectToken(caller), audience="billing")
+    got = await token(exchanging, double, subject=SubjectToken(caller), audience="orders-api")
 
     [seen] = double.ledger
     assert {name: seen.form[name] for name in ("audience", "subject_token", "requested_token_type")} == {
-        "audience": "billing",
+        "audience": "orders-api",
         "subject_token": caller,
         "requested_token_type": ACCESS_TOKEN,
     }
     assert got.extra["issued_token_type"] == ACCESS_TOKEN
 
 
-@pytest.mark.parametrize(("audience", "words"), [("closed", "enabled in this realm"), ("nobody", "a client that is")])
-async def test_an_audience_that_is_no_client_concerns_that_audience_alone(
-    double: OddDouble, audience: str, words: str
-) -> None:
+@pytest.mark.parametrize("text", ["Audience not found", "Client disabled"])
+async def test_an_audience_that_is_no_client_concerns_that_audience_alone(double: OddDouble, text: str) -> None:
+    double.script(recorded("invalid_client", text, status=400))
     caller = canary("caller")
-    double.keycloak.sessions.add(caller)
+    double.tokens[caller] = math.inf
     async with provider(client(double, grant=TokenExchange()), double) as tokens:
         with pytest.raises(TokenEndpointError) as caught:
-            await tokens.token(subject=SubjectToken(caller), audience=audience)
-        await tokens.token(subject=SubjectToken(caller), audience="billing")
+            await tokens.token(subject=SubjectToken(caller), audience="nobody")
+        await tokens.token(subject=SubjectToken(caller), audience="orders-api")
 
     assert (caught.value.error, type(caught.value)) == ("invalid_target", TokenEndpointError)
-    assert words in (caught.value.hint or "")
+    assert "enabled in this realm" in (caught.value.hint or "")
 
 
 async def test_a_subject_token_that_ended_is_a_refused_grant(double: OddDouble) -> None:
@@ -118,18 +112,19 @@ async def test_a_subject_token_that_ended_is_a_refused_grant(double: OddDouble) 
 
 
 async def test_an_exchange_that_is_switched_off_is_told_where_to_switch_it_on(double: OddDouble) -> None:
-    double.keycloak.exchanging.clear()
+    double.always(recorded("invalid_request", "Standard token exchange is not enabled for the requested client"))
 
     error = await refusal(client(double, grant=TokenExchange()), double, subject=SubjectToken(canary("caller")))
 
     assert "Standard token exchange on" in (error.hint or "")
 
 
-@pytest.mark.parametrize("fields", [{"client_id": "nobody"}, {"client_secret": "wrong"}])
-async def test_wrong_credentials_are_the_clients_fault_under_either_code(
-    double: OddDouble, fields: dict[str, str]
-) -> None:
-    error = await refusal(client(double, **fields), double)
+@pytest.mark.parametrize("code", ["unauthorized_client", "invalid_client"])
+async def test_wrong_credentials_are_the_clients_fault_under_either_code(double: OddDouble, code: str) -> None:
+    if code == "unauthorized_client":
+        double.always(recorded(code, "Invalid client or Invalid client credentials", status=401))
+
+    error = await refusal(client(double, client_secret="wrong"), double)
 
     assert isinstance(error, InvalidClientError)
     assert (error.error, error.status, error.transient) == ("invalid_client", 401, False)
@@ -137,19 +132,34 @@ async def test_wrong_credentials_are_the_clients_fault_under_either_code(
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("answer", "words"),
     [
-        ({"client_id": "no-account", "client_secret": "hush"}, "Service accounts roles on"),
-        ({"realm": "other"}, "check url and realm"),
-        ({"scope": "unheard-of"}, "as an optional one"),
+        (
+            recorded("unauthorized_client", "Client not enabled to retrieve service account"),
+            "Service accounts roles on",
+        ),
+        (recorded("unauthorized_client", "Public client not allowed to retrieve service account"), "authentication on"),
+        (
+            recorded("access_denied", "Client is not within the token audience", status=403),
+            "not issued for this client",
+        ),
+        (Answer(404, {"error": "Realm does not exist"}), "check url and realm"),
     ],
 )
-async def test_other_refusals_say_what_to_switch(double: OddDouble, fields: dict[str, str], words: str) -> None:
-    error = await refusal(client(double, **fields), double)
+async def test_other_refusals_say_what_to_switch(double: OddDouble, answer: Answer, words: str) -> None:
+    double.always(answer)
+
+    error = await refusal(client(double), double)
 
     assert type(error) is TokenEndpointError
     assert not error.transient
     assert words in (error.hint or "")
+
+
+async def test_an_unknown_scope_is_told_where_to_add_it(double: OddDouble) -> None:
+    error = await refusal(client(double, scope="unheard-of"), double)
+
+    assert "as an optional one" in (error.hint or "")
 
 
 def test_an_audience_of_client_credentials_is_refused_since_keycloak_would_pass_it_over(double: OddDouble) -> None:

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 from tests.dialects.asking import provider, refusal, token
-from tests.doubles.odd import OddDouble
-from tests.doubles.tokens import key, peeked, public
-from tests.kit.canary import canary
+from tests.doubles.odd import CLIENT, OddDouble
+from tests.doubles.odd.salesforce import UNAPPROVED
+from tests.doubles.odd.salesforce import refusal as recorded
+from tests.doubles.tokens import key, peeked
 
 from tokenflight import (
     Audience,
@@ -19,25 +20,16 @@ from tokenflight import (
 )
 from tokenflight.dialects import salesforce
 from tokenflight.protocol.grants import check_key
-from tokenflight.testing import Answer, VirtualClock
+from tokenflight.testing import VirtualClock
 
 pytestmark = pytest.mark.anyio
-APP = "3MVG9Example"
-USER = "ada@acme.example"
+USER = "person@example.com"
 DOMAIN = "acme.my.salesforce.com"
-
-
-def made(**options: Any) -> OddDouble:
-    double = OddDouble(**options)
-    double.salesforce.keys[APP] = [public(key("salesforce-app"))]
-    double.salesforce.secrets[APP] = canary("secret")
-    double.salesforce.users |= {USER: True, "bob@acme.example": False}
-    return double
 
 
 @pytest.fixture
 def double() -> OddDouble:
-    return made()
+    return OddDouble()
 
 
 def pem(name: str) -> str:
@@ -45,7 +37,7 @@ def pem(name: str) -> str:
 
 
 def jwt_client(**fields: Any) -> OAuthClient:
-    plain = {"domain": DOMAIN, "client_id": APP, "key": pem("salesforce-app")}
+    plain = {"domain": DOMAIN, "client_id": CLIENT, "key": pem("odd-key")}
     return salesforce.jwt_client(**(plain | fields))
 
 
@@ -56,15 +48,15 @@ async def test_a_user_gets_a_token_that_says_where_and_not_until_when(double: Od
     [seen] = double.ledger
     assert set(seen.form) == {"grant_type", "assertion"}
     claims = peeked(seen.form["assertion"]) or {}
-    assert (claims["iss"], claims["sub"], claims["aud"]) == (APP, USER, "https://login.salesforce.com")
-    assert (got.access_token.reveal(), got.expires_at) == (double.tokens[-1], None)
+    assert (claims["iss"], claims["sub"], claims["aud"]) == (CLIENT, USER, "https://login.salesforce.com")
+    assert (got.access_token.reveal(), got.expires_at) == (list(double.tokens)[-1], None)
     assert got.extra["instance_url"] == "https://acme.my.salesforce.com"
     assert str(got.extra["issued_at"]).isdigit()
 
 
 @pytest.mark.proves("Salesforce", "client_credentials, client_secret_post")
 async def test_client_credentials_go_to_the_org(double: OddDouble) -> None:
-    app = salesforce.client(domain=DOMAIN, client_id=APP, client_secret=double.salesforce.secrets[APP])
+    app = salesforce.client(domain=DOMAIN, client_id=CLIENT, client_secret=double.secrets[CLIENT])
 
     await token(app, double)
 
@@ -73,7 +65,8 @@ async def test_client_credentials_go_to_the_org(double: OddDouble) -> None:
 
 async def test_a_token_without_an_end_is_renewed_every_quarter_of_an_hour_while_it_is_used() -> None:
     clock = VirtualClock()
-    double = made(clock=clock)
+    double = OddDouble(clock=clock)
+    double.lifetimes["salesforce"] = 60
     async with provider(jwt_client(), double, clock=clock) as tokens:
         source = tokens.source(subject=USER, keep_warm=True)
         await clock.run(source.token)
@@ -86,8 +79,7 @@ async def test_a_token_without_an_end_is_renewed_every_quarter_of_an_hour_while_
 
 async def test_the_same_token_come_again_is_served_on_and_not_asked_for_all_the_time() -> None:
     clock = VirtualClock()
-    double = made(clock=clock)
-    double.salesforce.again = canary("session")
+    double = OddDouble(clock=clock)
     async with provider(jwt_client(), double, clock=clock) as tokens:
         source = tokens.source(subject=USER, keep_warm=True)
         first = await clock.run(source.token)
@@ -98,7 +90,9 @@ async def test_the_same_token_come_again_is_served_on_and_not_asked_for_all_the_
 
 
 async def test_a_user_who_has_not_approved_is_told_how_an_admin_does_it_for_all(double: OddDouble) -> None:
-    error = await refusal(jwt_client(), double, subject="bob@acme.example")
+    double.script(UNAPPROVED)
+
+    error = await refusal(jwt_client(), double, subject=USER)
 
     assert isinstance(error, InvalidGrantError)
     assert "pre-authorized" in (error.hint or "")
@@ -126,11 +120,11 @@ async def test_refusals_say_what_to_do(double: OddDouble, fields: dict[str, Any]
         ("invalid_app_access", "user is not admin approved to access this app", InvalidGrantError),
         ("inactive_user", "user is inactive", InvalidGrantError),
         ("invalid_client", "invalid client credentials", InvalidClientError),
-        ("unsupported_thing", None, TokenEndpointError),
+        ("unsupported_thing", "what is this", TokenEndpointError),
     ],
 )
-async def test_codes_that_no_rfc_knows_have_a_class(double: OddDouble, code: str, text: str | None, kind: type) -> None:
-    double.always(Answer(400, {"error": code, "error_description": text}))
+async def test_codes_that_no_rfc_knows_have_a_class(double: OddDouble, code: str, text: str, kind: type) -> None:
+    double.always(recorded(code, text))
 
     error = await refusal(jwt_client(), double, subject=USER)
 
@@ -139,7 +133,7 @@ async def test_codes_that_no_rfc_knows_have_a_class(double: OddDouble, code: str
 
 
 async def test_what_salesforce_asks_to_try_again_is_tried_again(double: OddDouble) -> None:
-    double.script(Answer(400, {"error": "unknown_error", "error_description": "retry your request"}))
+    double.script(recorded("unknown_error", "retry your request"))
 
     await token(jwt_client(), double, subject=USER)
 

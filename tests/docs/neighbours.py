@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -13,8 +14,8 @@ from urllib.parse import parse_qsl, quote_plus
 
 import httpx
 from attrs import field, frozen
-from tests.doubles.odd import OddDouble
-from tests.doubles.tokens import key, peeked, public
+from tests.doubles.odd import OddDouble, google
+from tests.doubles.tokens import key, peeked
 
 SECRET: Final = "…"
 ID: Final = "me"
@@ -65,6 +66,12 @@ def _quoted(text: str) -> str:
     return quote_plus(text)
 
 
+SIX: Final = frozenset(
+    {
+        *("login.microsoftonline.com", "acme.okta.com", "oauth2.googleapis.com"),
+        *("api.github.com", "sso.acme.test", "acme.my.salesforce.com"),
+    }
+)
 _PROOF: Final = {"client_id": ID, "client_secret": SECRET}
 _BASIC: Final = (ID, SECRET)
 _CREDENTIALS: Final = {"grant_type": "client_credentials"}
@@ -214,7 +221,7 @@ NEIGHBOURS: Final = (
 
 
 class Street:
-    """The providers of that page: some by what is said of them here, six by their doubles, which know what they know.
+    """The providers of that page: some by what is said of them here, six by their double, at their own hosts.
 
     The key files that the page names lie in *folder*.
     """
@@ -222,35 +229,16 @@ class Street:
     def __init__(self, folder: Path) -> None:
         self.asked: Counter[str] = Counter()
         self.known = {neighbour.url: neighbour for neighbour in NEIGHBOURS}
-        self.double = double = OddDouble()
-        double.entra.secrets[ID] = double.keycloak.secrets[ID] = SECRET
-        double.entra.resources |= {"https://graph.microsoft.com"}
-        double.entra.callers.add("eyJ…")
-        double.keycloak.service_accounts.add(ID)
-        double.keycloak.exchanging.add(ID)
-        double.keycloak.audiences["billing"] = True
-        double.keycloak.sessions.add("eyJ…")
-        double.okta.scopes.add("okta.users.read")
-        double.github.installations = {"7": {}, "8": {}}
-        double.salesforce.users["ada@acme.example"] = True
-        self._register(folder)
-        self.systems: tuple[Any, ...] = (
-            *(double.entra, double.okta, double.google),
-            *(double.github, double.keycloak, double.salesforce),
-        )
-        urls = [*self.known, *(system.origin for system in self.systems)]
-        self.hosts = {httpx.URL(url).host for url in urls}
-
-    def _register(self, folder: Path) -> None:
-        private = key("of-the-docs")
-        pem, jwk = private.as_pem(private=True).decode(), public(private)  # type: ignore[attr-defined]
-        double, email = self.double, "robot@project.iam.gserviceaccount.com"
-        double.okta.keys[ID] = double.salesforce.keys[ID] = double.github.keys = double.google.accounts[email] = [jwk]
-        double.github.app = ID
+        self.hosts = SIX | {httpx.URL(url).host for url in self.known}
+        self.double = OddDouble()
+        self.double.secrets[ID] = SECRET
+        self.double.tokens["eyJ…"] = math.inf
+        self.double.keys[ID] = self.double.keys[google.ACCOUNT]
+        pem = key("odd-key").as_pem(private=True).decode()  # type: ignore[attr-defined]
         for name in ("okta.pem", "github-app.pem", "salesforce.pem", "docusign.pem"):
             (folder / name).write_text(pem, "ascii")
-        account = {"type": "service_account", "client_email": email, "private_key": pem, "private_key_id": private.kid}
-        told = account | {"token_uri": "https://oauth2.googleapis.com/token"}
+        account = {"type": "service_account", "client_email": google.ACCOUNT, "private_key_id": "odd-key"}
+        told = account | {"private_key": pem, "token_uri": "https://oauth2.googleapis.com/token"}
         (folder / "service-account.json").write_text(json.dumps(told), "utf-8")
 
     async def reply(self, request: httpx.Request) -> httpx.Response:

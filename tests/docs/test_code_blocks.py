@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 import anyio
 import httpx
 import pytest
-from tests.docs.neighbours import NEIGHBOURS, Street
+from tests.docs.neighbours import NEIGHBOURS, SIX, Street
 from tests.kit.jwts import Server
 
 ROOT = Path(__file__).parents[2]
@@ -133,7 +133,7 @@ def test_the_page_of_providers_asks_every_one_of_them(internet: Internet, street
         run(block, namespace)
 
     assert set(street.asked) == {neighbour.url for neighbour in NEIGHBOURS}
-    assert {seen.origin for seen in street.double.ledger} == {system.origin for system in street.systems}
+    assert {seen.origin for seen in street.double.ledger} == {f"https://{host}" for host in SIX}
 
 
 def test_the_first_block_of_the_readme_makes_a_token_request(internet: Internet) -> None:

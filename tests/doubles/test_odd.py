@@ -1,135 +1,178 @@
-"""The doubles of six providers refuse what those would refuse: each good request, changed in one place."""
-
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
 from typing import Any
+from urllib.parse import parse_qs
 
 import httpx
 import pytest
-from tests.dialects import test_entra, test_github, test_google, test_keycloak, test_okta, test_salesforce
-from tests.dialects.asking import provider
-from tests.doubles.odd import OddDouble
-from tests.doubles.tokens import key, peeked, public, signed
-from tests.kit.canary import canary
+from tests.doubles.odd import CLIENT, OddDouble, shapes, zoom
+from tests.doubles.odd.scene import plain
+from tests.doubles.reaching import WAYS, Way, failed, reached
+from tests.doubles.tokens import peeked
 
-from tokenflight import OAuthClient
-from tokenflight.dialects import google
-from tokenflight.testing import Request
+from tokenflight.testing import Answer, Issue, VirtualClock
 
 pytestmark = pytest.mark.anyio
 
-Form = dict[str, str]
+AN_HOUR_ON = str(1_750_000_000 + 3600)
 
 
-def known() -> OddDouble:
-    """Return a double that knows one client at each provider."""
-    double = OddDouble()
-    double.entra.resources.add("https://graph.microsoft.com")
-    double.entra.secrets[test_entra.APP] = "hush-hush"
-    double.okta.keys[test_okta.APP] = [public(key("okta-app"))]
-    double.okta.scopes.add(test_okta.READ)
-    double.google.accounts[test_google.EMAIL] = [public(key("google-account"))]
-    double.github.keys = [public(key("github-app"))]
-    double.github.installations["7"] = {}
-    double.keycloak.secrets[test_keycloak.APP] = "hush-hush"
-    double.keycloak.service_accounts.add(test_keycloak.APP)
-    double.salesforce.keys[test_salesforce.APP] = [public(key("salesforce-app"))]
-    double.salesforce.users[test_salesforce.USER] = True
-    return double
+async def ask(double: OddDouble, shape: str, way: Way = "memory", **fields: Any) -> httpx.Response:
+    async with reached(double, way) as http:
+        return await http.post(f"/o/{shape}", data=plain(double, **fields))
 
 
-CLIENTS: dict[str, tuple[Callable[[OddDouble], OAuthClient], dict[str, Any]]] = {
-    "entra": (lambda double: test_entra.client(double), {"audience": "https://graph.microsoft.com"}),
-    "okta": (lambda double: test_okta.client(), {}),
-    "google": (lambda double: test_google.client(), {}),
-    "google-id": (
-        lambda double: google.id_token_client(test_google.configuration()),
-        {"audience": "https://a.example"},
-    ),
-    "github": (lambda double: test_github.client(), {}),
-    "keycloak": (lambda double: test_keycloak.client(double), {}),
-    "salesforce": (lambda double: test_salesforce.jwt_client(), {"subject": test_salesforce.USER}),
-}
-
-
-async def good(name: str, double: OddDouble) -> Request:
-    """Return the request that the library makes, which is answered well."""
-    make, how = CLIENTS[name]
-    async with provider(make(double), double) as tokens:
-        await tokens.token(**how)
-    [seen] = double.ledger
-    assert seen.status in (200, 201)
-    return seen.request
-
-
-async def again(double: OddDouble, request: Request, form: Form | None, headers: dict[str, str]) -> int:
-    """Send a request with another form and other headers, and return the status."""
-    async with httpx.AsyncClient(transport=double.transport(), trust_env=False) as http:
-        return (await http.post(request.url, data=form, headers=headers)).status_code
-
-
-def changed(form: Form) -> Iterator[Form]:
-    """Yield the form with each field in turn left out or spoilt, and with one too many."""
-    for name, value in form.items():
-        yield {other: text for other, text in form.items() if other != name}
-        yield form | {name: value + "x"}
-    for name in ("audience", "resource", "client_id", "client_secret"):
-        if name not in form:
-            yield form | {name: "x"}
-
-
-@pytest.mark.parametrize("name", CLIENTS)
-async def test_a_request_with_one_field_changed_is_refused(name: str) -> None:
-    double = known()
-    request = await good(name, double)
-    seen = double.ledger[0]
-    headers = {"authorization": f"Bearer {seen.bearer}"} if seen.bearer else {}
-
-    assert await again(known(), request, seen.form, headers) in (200, 201)
-    for form in changed(seen.form):
-        assert 400 <= await again(known(), request, form, headers) < 500, (name, sorted(form))
-
-
-@pytest.mark.parametrize("name", ["okta", "google", "google-id", "salesforce"])
-async def test_an_assertion_is_taken_once(name: str) -> None:
-    double = known()
-    request = await good(name, double)
-
-    assert await again(double, request, double.ledger[0].form, {}) in (400, 401)
-
-
-@pytest.mark.parametrize("name", ["okta", "google", "salesforce"])
 @pytest.mark.parametrize(
-    "change", [{"aud": "https://elsewhere.test"}, {"exp": 0}, {"iss": "x"}, {"exp": 4_000_000_000}]
+    ("shape", "status", "told"),
+    [
+        ("string-expires", 200, {"token_type": "Bearer", "expires_in": "3600"}),
+        ("null-expires", 200, {"token_type": "Bearer", "expires_in": None}),
+        ("zero-expires", 200, {"token_type": "Bearer", "expires_in": 0, "scope": None}),
+        (
+            "no-expires",
+            200,
+            {
+                "token_type": "Bearer",
+                "instance_url": "https://acme.my.salesforce.com",
+                "issued_at": "1750000000000",
+            },
+        ),
+        ("expires-on-only", 200, {"token_type": "Bearer", "expires_on": AN_HOUR_ON}),
+        (
+            "v1-strings",
+            200,
+            {"token_type": "Bearer", "expires_in": "3600", "ext_expires_in": "3600", "expires_on": AN_HOUR_ON},
+        ),
+        ("refresh-in", 200, {"token_type": "Bearer", "expires_in": 7200, "refresh_in": 3600}),
+        ("iso", 201, {"expires_at": "2025-06-15T16:06:40Z"}),
+        ("scope-array", 200, {"token_type": "bearer", "expires_in": 3600, "scope": ["read:a", "write:a"]}),
+        ("scope-comma", 200, {"expires_in": 86399, "scope": "read_products,write_orders"}),
+        ("camel", 200, {"tokenType": "bearer", "expiresIn": 3600}),
+        ("token-type-odd", 200, {"token_type": "Application Access Token", "expires_in": 3600}),
+        ("bom", 200, {"token_type": "Bearer", "expires_in": 3600}),
+        ("slow", 200, {"token_type": "Bearer", "expires_in": 3600}),
+    ],
 )
-async def test_each_claim_of_an_assertion_is_checked(name: str, change: dict[str, Any]) -> None:
-    double = known()
-    request = await good(name, double)
-    field = "client_assertion" if name == "okta" else "assertion"
-    form = double.ledger[0].form
-
-    for claims, wanted in (({}, 200), (change, 400)):
-        said = (peeked(form[field]) or {}) | claims | {"jti": canary("jti")}
-        kid = "google-account" if name == "google" else f"{name}-app"
-        status = await again(double, request, form | {field: signed(said, key(kid))}, {})
-        assert status // 100 == wanted // 100
-
-
-@pytest.mark.parametrize("change", [{"exp": 4_000_000_000}, {"iss": "x"}, {"aud": "x"}, {"iat": 4_000_000_000}])
-async def test_a_github_app_says_three_things_and_no_more(change: dict[str, Any]) -> None:
-    double = known()
-    request = await good("github", double)
-    claims = peeked(double.ledger[0].bearer) or {}
-
-    for said, status in ((claims, 201), (claims | change, 401)):
-        bearer = signed(said, key("github-app"), kid=None)
-        assert await again(double, request, None, {"authorization": f"Bearer {bearer}"}) == status
+async def test_a_shape_is_what_its_name_says(shape: str, status: int, told: dict[str, Any]) -> None:
+    clock = VirtualClock()
+    double = OddDouble(clock=clock)
+    double.slow = 0.0
+    answer = await ask(double, shape)
+    fields = json.loads(answer.content.decode("utf-8-sig"))
+    [token] = [fields.pop(name) for name in ("access_token", "token", "accessToken") if name in fields]
+    assert (answer.status_code, fields) == (status, told)
+    assert double.is_live(token)
+    assert [seen.token for seen in double.ledger] == [token]
 
 
-async def test_each_provider_answers_at_its_own_host_alone() -> None:
-    double = known()
-    async with httpx.AsyncClient(transport=double.transport(), trust_env=False) as http:
-        for system in (double.entra, double.okta, double.google, double.keycloak, double.salesforce):
-            answer = await http.post(f"https://elsewhere.test{system.paths[0]}")
-            assert answer.status_code == 404
+@pytest.mark.parametrize(
+    ("shape", "status", "body"),
+    [
+        ("ok-false", 200, b'{"ok": false, "error": "invalid_auth"}'),
+        ("error-200", 200, b'"error": "incorrect_client_credentials"'),
+        ("errors-list", 401, b'{"errors": [{"errorType": "invalid_client"'),
+        ("plain-429", 429, b"Too Many Requests"),
+        ("html-502", 502, b"<html>"),
+        ("redirect-cross-origin", 307, b""),
+    ],
+)
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_failure_is_what_its_name_says(way: Way, shape: str, status: int, body: bytes) -> None:
+    double = OddDouble()
+    answer = await ask(double, shape, way)
+    assert answer.status_code == status
+    assert body in answer.content
+    assert not double.tokens
+    assert answer.headers.get("location") == (double.elsewhere if status == 307 else None)
+    assert answer.headers.get("retry-after") == ("60" if status == 429 else None)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_other_bodies_hold_a_token_too(way: Way) -> None:
+    double = OddDouble()
+    form = parse_qs((await ask(double, "urlencoded", way)).text)
+    listed = (await ask(double, "list-json", way)).json()
+    huge = await ask(double, "huge", way)
+    jwt = (await ask(double, "id-token-only", way)).json()
+    bom = await ask(double, "bom", way)
+    assert (form["expires"], double.is_live(form["access_token"][0])) == (["3600"], True)
+    assert double.is_live(listed[0]["access_token"])
+    assert len(huge.content) > 2 * 1024 * 1024
+    assert set(jwt) == {"id_token"}
+    assert (peeked(jwt["id_token"]) or {})["aud"] == "the-api"
+    assert bom.content.startswith(b"\xef\xbb\xbf{")
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_truncated_body_ends_its_connection(way: Way) -> None:
+    double = OddDouble()
+    with pytest.raises(httpx.RemoteProtocolError):
+        await ask(double, "truncated", way)
+    assert len(double.tokens) == 1
+
+
+async def test_a_slow_answer_takes_its_time_and_a_script_stands_above_a_shape() -> None:
+    clock = VirtualClock()
+    double = OddDouble(clock=clock)
+    double.slow = 3.0
+    assert (await clock.run(ask, double, "slow")).status_code == 200
+    assert clock.now() == 3.0
+    double.script(Answer(503), Issue(expires_in=None))
+    assert (await ask(double, "slow")).status_code == 503
+    assert (await ask(double, "truncated")).status_code == 200
+
+
+@pytest.mark.parametrize("shape", sorted(path.rpartition("/")[2] for _, path, _ in shapes.ROUTES))
+async def test_every_shape_refuses_a_wrong_request(shape: str) -> None:
+    double = OddDouble(clock=VirtualClock())
+    double.slow = 0.0
+    double.always(Issue())
+    good = plain(double)
+    async with reached(double) as http:
+        wrong = [
+            await http.post(f"/o/{shape}", json=good),
+            await http.post(f"/o/{shape}", data=good | {"grant_type": "password"}),
+            await http.post(f"/o/{shape}", data=good | {"client_secret": "wrong"}),
+            await http.post(f"/o/{shape}", data=good | {"unknown": "field"}),
+            await http.post(f"/o/{shape}", data=good, auth=(CLIENT, double.secrets[CLIENT])),
+            await http.post(f"/o/{shape}", data={"grant_type": "client_credentials"}),
+        ]
+        assert (await http.get(f"/o/{shape}")).status_code == 405
+        assert (await http.post("/o/another", data=good)).status_code == 404
+    assert [failed(answer)[0] for answer in wrong] == [400] * 6
+    assert not double.tokens
+
+
+async def test_a_secret_may_come_by_basic() -> None:
+    double = OddDouble()
+    async with reached(double) as http:
+        answer = await http.post(
+            "/o/string-expires",
+            data={"grant_type": "client_credentials", "scope": "read:a"},
+            auth=(CLIENT, double.secrets[CLIENT]),
+        )
+        token = answer.json()["access_token"]
+        served = await http.get("/api", headers={"authorization": f"Bearer {token}"})
+        refused = await http.get("/api", headers={"authorization": "Bearer unknown"})
+    assert served.json() == {"served": True}
+    assert refused.status_code == 401
+    assert refused.json()[0]["errorCode"] == "INVALID_SESSION_ID"
+
+
+async def test_zoom_has_a_grant_of_its_own() -> None:
+    double = OddDouble()
+    form = {"grant_type": "account_credentials", "account_id": zoom.ACCOUNT}
+    auth = (CLIENT, double.secrets[CLIENT])
+    async with reached(double) as http:
+        good = await http.post(zoom.PATH, data=form, auth=auth)
+        wrong = [
+            await http.post(zoom.PATH, data=form, auth=(CLIENT, "wrong")),
+            await http.post(zoom.PATH, data=plain(double, **form)),
+            await http.post(zoom.PATH, data=form | {"grant_type": "client_credentials"}, auth=auth),
+            await http.post(zoom.PATH, data=form | {"account_id": "another"}, auth=auth),
+            await http.post(zoom.PATH, params=form, auth=auth),
+        ]
+    assert good.json()["api_url"] == "https://api.zoom.us"
+    assert [answer.status_code for answer in wrong] == [401, 400, 400, 400, 400]
+    assert wrong[0].json() == {"reason": "Invalid client_id or client_secret", "error": "invalid_client"}

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from attrs import field, frozen
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey, import_key
+
+from tokenflight import Secret, Token
+
+AnyToken: TypeAlias = str | Secret | Token
 
 
 class NoSuchKeyError(Exception):
@@ -36,13 +46,31 @@ def key(kid: str, kind: str = "RSA") -> Key:
     if kind == "RSA":
         return RSAKey.generate_key(2048, {"kid": kid}, private=True)
     if kind.startswith("P-"):
-        return ECKey.generate_key(kind, {"kid": kid}, private=True)  # type: ignore[arg-type]
+        return ECKey.generate_key(kind, {"kid": kid}, private=True)
     return OKPKey.generate_key(kind, {"kid": kid}, private=True)  # type: ignore[arg-type]
 
 
 def public(private: Key) -> dict[str, Any]:
     """Return the public JWK of a key."""
     return dict(private.as_dict(private=False))
+
+
+def certificate(private: Key) -> x509.Certificate:
+    """Return a self-signed certificate of an RSA key."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, str(private.kid))])
+    begin = datetime(2025, 1, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(1)
+    builder = builder.not_valid_before(begin).not_valid_after(begin + timedelta(days=36_500))
+    builder = builder.public_key(private.public_key)  # type: ignore[arg-type]
+    return builder.sign(private.private_key, hashes.SHA256())  # type: ignore[arg-type]
+
+
+def certified(private: Key) -> dict[str, Any]:
+    """Return the public JWK of an RSA key as servers publish it, with `x5t` and `x5c` (RFC 7517, section 4.7)."""
+    der = certificate(private).public_bytes(Encoding.DER)
+    thumbprint = base64.urlsafe_b64encode(hashlib.sha1(der).digest()).decode().rstrip("=")
+    more = {"use": "sig", "alg": "RS256", "x5t": thumbprint, "x5c": [base64.b64encode(der).decode()]}
+    return public(private) | more
 
 
 def signed(claims: Mapping[str, Any], by: Key, *, algorithm: str = "RS256", **header: Any) -> str:
@@ -56,13 +84,18 @@ def unsigned(claims: Mapping[str, Any]) -> str:
     return f"{_part({'alg': 'none', 'typ': 'JWT'})}.{_part(claims)}."
 
 
-def verified(text: str, keys: Collection[Mapping[str, Any]], algorithms: Collection[str]) -> Read:
+def verified(
+    text: str,
+    keys: Collection[Mapping[str, Any]],
+    algorithms: Collection[str],
+    types: Collection[str] = ("JWT",),
+) -> Read:
     """Verify a JWT with public JWKs.
 
     A header without `kid` is taken where there is one key. Raises NoSuchKeyError and BadTokenError.
     """
     header = _header(text)
-    if header.get("alg") not in algorithms or header.get("typ", "JWT").upper() != "JWT":
+    if header.get("alg") not in algorithms or header.get("typ", "JWT") not in types:
         raise BadTokenError(f"alg {header.get('alg')}, typ {header.get('typ')}")
     known = [jwk for jwk in keys if header.get("kid", jwk.get("kid")) == jwk.get("kid")]
     if len(known) != 1:
@@ -82,12 +115,19 @@ def opened(text: str) -> Read:
     return Read(header, claims)
 
 
-def algorithm_of(text: str) -> Any:
-    """Return the `alg` that a JWT claims; None where it is none."""
+def text_of(token: AnyToken) -> str:
+    """Return what is sent of a token."""
+    if isinstance(token, Token):
+        token = token.access_token
+    return token.reveal() if isinstance(token, Secret) else token
+
+
+def header_of(text: str) -> dict[str, Any]:
+    """Return the header of what looks like a JWT, unverified; an empty one where it does not."""
     try:
-        return _header(text).get("alg")
+        return _header(text)
     except BadTokenError:
-        return None
+        return {}
 
 
 def peeked(text: str | None) -> dict[str, Any] | None:

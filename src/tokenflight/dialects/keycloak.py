@@ -81,14 +81,14 @@ def _classify(status: int, error: str | None, description: str | None) -> str | 
 
 ADVICE: Final = (
     Advice(
-        errors={"unauthorized_client"},
-        words="service account",
-        text=f"switch Service accounts roles on: {_CLIENT} > Settings > Capability config",
-    ),
-    Advice(
         errors={"unauthorized_client", "invalid_client"},
         words="public client",
         text=f"switch Client authentication on: {_CLIENT} > Settings > Capability config",
+    ),
+    Advice(
+        errors={"unauthorized_client"},
+        words="service account",
+        text=f"switch Service accounts roles on: {_CLIENT} > Settings > Capability config",
     ),
     Advice(
         errors={"invalid_client"},

@@ -1,5 +1,17 @@
-"""Several providers with manners of their own, and an endpoint whose answers are odd by path."""
+"""A double of the other providers."""
 
-from tests.doubles.odd.double import OddDouble
+from tests.doubles.odd import entra, github, google, keycloak, okta, salesforce, shapes, zoom
+from tests.doubles.odd.double import CLIENT, OddDouble
 
-__all__ = ["OddDouble"]
+__all__ = [
+    "CLIENT",
+    "OddDouble",
+    "entra",
+    "github",
+    "google",
+    "keycloak",
+    "okta",
+    "salesforce",
+    "shapes",
+    "zoom",
+]

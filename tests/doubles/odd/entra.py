@@ -1,114 +1,117 @@
-"""Entra: one tenant's v2.0 endpoint."""
+"""Microsoft Entra ID, v2.0: scopes instead of audiences, certificates, federation, and on behalf of who called."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import base64
+import hashlib
 from typing import Any, Final
 
-from attrs import define, field
-from tests.doubles.odd.checks import ASSERTION, JWT_BEARER, RefusedError, WrongError, checked, fault_of
+from cryptography.hazmat.primitives.serialization import Encoding
+from tests.doubles.odd.desk import Desk, moment
+from tests.doubles.tokens import certificate, header_of, key, peeked
 from tests.doubles.visits import Visit
 
-from tokenflight.testing import Answer
+from tokenflight.testing import Answer, Reply
 
-TENANT: Final = "8eaef023-2b34-4da1-9baa-8bc8c9d6a490"
-_TRACE: Final = "24053e5f-0000-0000-0000-4d1b8e8a1c00"
-_CORRELATION: Final = "f1a2b3c4-0000-0000-0000-000000000042"
-_PROOFS: Final = ("client_secret", "client_assertion", "client_assertion_type")
+TENANT: Final = "8f2f0c3e-1111-4222-8333-444455556666"
+PATH: Final = f"/{TENANT}/oauth2/v2.0/token"
+FEDERATION: Final = "https://cluster.example/"
+FEDERATED: Final = "system:serviceaccount:shop:orders"
+FOR_EXCHANGE: Final = "api://AzureADTokenExchange"
+ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+JWT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+THROTTLED: Final = Answer(429, "Too Many Requests", headers={"retry-after": "60"})
+"""In plain text, whatever was asked for."""
 
-
-@define(eq=False)
-class Entra:
-    """What one tenant knows.
-
-    Attributes:
-        secrets: by client id.
-        certificates: public JWKs by the certificate's SHA-256 thumbprint, by client id.
-        federated: tokens of other issuers that are trusted, by client id.
-        resources: Application ID URIs of the tenant's APIs.
-        callers: tokens of users that apps may take on.
-        answer_with: fields that the next answers have beside.
-    """
-
-    now: Callable[[], float]
-    secrets: dict[str, str] = field(factory=dict, repr=False)
-    certificates: dict[str, dict[str, Any]] = field(factory=dict, repr=False)
-    federated: dict[str, str] = field(factory=dict, repr=False)
-    resources: set[str] = field(factory=set)
-    callers: set[str] = field(factory=set, repr=False)
-    answer_with: dict[str, Any] = field(factory=dict)
-    origin = "https://login.microsoftonline.com"
-    paths = (f"/{TENANT}/oauth2/v2.0/token",)
-
-    def answer(self, seen: Visit, token: str) -> Answer:
-        grant = seen.form.get("grant_type", "")
-        more = {"client_credentials": (), JWT_BEARER: ("assertion", "requested_token_use")}.get(grant)
-        if more is None:
-            raise refused("unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
-        fault = fault_of(seen, wanted=("grant_type", "client_id", "scope", *more), allowed=_PROOFS)
-        if fault or seen.request.header("authorization"):
-            raise refused("invalid_request", 900144, f"The request body is not as it must be: {fault}.")
-        self._authenticate(seen)
-        scope = self._on_behalf_of(seen) if more else self._default(seen)
-        body = {"token_type": "Bearer", **scope, "expires_in": 3599, "ext_expires_in": 3599, "access_token": token}
-        return Answer(200, body | self.answer_with, headers={"x-ms-request-id": _TRACE})
-
-    def _default(self, seen: Visit) -> dict[str, str]:
-        resource, default, rest = seen.form["scope"].partition("/.default")
-        if not default or rest:
-            raise refused("invalid_scope", 1002012, "The provided value for scope is not valid: use /.default.")
-        if resource not in self.resources:
-            raise refused("invalid_resource", 500011, f"The resource principal named {resource} was not found.")
-        return {}
-
-    def _on_behalf_of(self, seen: Visit) -> dict[str, str]:
-        if seen.form["requested_token_use"] != "on_behalf_of":
-            raise refused("invalid_request", 90023, "requested_token_use is not supported.")
-        if seen.form["assertion"] not in self.callers:
-            raise refused("invalid_grant", 50013, "Assertion failed signature validation.")
-        return {"scope": seen.form["scope"]}
-
-    def _authenticate(self, seen: Visit) -> None:
-        client, proof = seen.form["client_id"], {name for name in _PROOFS if name in seen.form}
-        if client not in {*self.secrets, *self.certificates, *self.federated}:
-            raise refused("unauthorized_client", 700016, f"Application with identifier '{client}' was not found.")
-        if proof == {"client_secret"}:
-            if seen.form["client_secret"] != self.secrets.get(client):
-                raise refused("invalid_client", 7000215, "Invalid client secret provided. Send the value, not the ID.")
-        elif proof == {"client_assertion", "client_assertion_type"} and seen.form["client_assertion_type"] == ASSERTION:
-            self._check_assertion(seen, client)
-        else:
-            raise refused("invalid_client", 7000218, "The request body must contain client_assertion or client_secret.")
-
-    def _check_assertion(self, seen: Visit, client: str) -> None:
-        text = seen.form["client_assertion"]
-        if text == self.federated.get(client):
-            return
-        known = self.certificates.get(client, {})
-        if not known:
-            raise refused("invalid_client", 70021, "No matching federated identity record found.")
-        url = f"{self.origin}{self.paths[0]}"
-        try:
-            keys = list(known.values())
-            read = checked(
-                text, keys, now=self.now(), longest=600, algorithms=("PS256",), aud=url, iss=client, sub=client
-            )
-        except WrongError as error:
-            raise refused("invalid_client", 700027, f"The certificate's key did not sign this: {error}.") from None
-        if read.header.get("x5t#S256") not in known or "client_assertion" in seen.replayed or not read.claims["jti"]:
-            raise refused("invalid_client", 700027, "The certificate with this identifier is not registered.")
+_CODES: Final = {
+    "invalid_client": (401, 7000215),
+    "invalid_request": (400, 900144),
+    "invalid_scope": (400, 70011),
+    "invalid_grant": (400, 500131),
+    "unsupported_grant_type": (400, 70003),
+}
+_LONGEST: Final = 86_400.0
 
 
-def refused(error: str, number: int, text: str) -> RefusedError:
-    """Refuse as Entra does, with everything it tells."""
-    told = f"AADSTS{number}: {text} Trace ID: {_TRACE} Correlation ID: {_CORRELATION} Timestamp: 2026-11-22 10:00:00Z"
-    body = {
-        "error": error,
-        "error_description": told,
-        "error_codes": [number],
-        "timestamp": "2026-11-22 10:00:00Z",
-        "trace_id": _TRACE,
-        "correlation_id": _CORRELATION,
-        "error_uri": f"https://login.microsoftonline.com/error?code={number}",
-    }
-    return RefusedError(Answer(401 if error == "invalid_client" else 400, body))
+def refusal(code: str, text: str, number: int | None = None) -> Answer:
+    """Return a refusal as it is recorded: an AADSTS number, which a code may have many of, and who to ask about it."""
+    status, usual = _CODES.get(code, (400, 0))
+    number = number or usual
+    fields = {"error": code, "error_description": f"AADSTS{number}: {text} Trace ID: 1f0e", "error_codes": [number]}
+    fields |= {"timestamp": "2026-01-01 00:00:00Z", "trace_id": "1f0e", "correlation_id": "2c1d"}
+    return Answer(status, fields | {"error_uri": f"https://login.microsoftonline.com/error?code={number}"})
+
+
+_DESK: Final = Desk(refusal)
+
+
+def thumbprint(name: str = "x5t") -> str:
+    """Return `x5t` or `x5t#S256` of the certificate that is registered for the client."""
+    der = certificate(key("odd-key")).public_bytes(Encoding.DER)
+    digest = hashlib.sha256(der).digest() if name == "x5t#S256" else hashlib.sha1(der).digest()
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def _token(double: Any, seen: Visit) -> Reply:
+    proof = ("client_secret", "client_assertion", "client_assertion_type")
+    behalf = seen.form.get("grant_type") == JWT
+    more = ("assertion", "requested_token_use") if behalf else ()
+    _DESK.form(seen, "grant_type", "client_id", "scope", *more, optional=proof)
+    _DESK.grant(seen, "client_credentials", JWT)
+    _DESK.bare(seen)
+    _authenticate(double, seen)
+    scopes = seen.form["scope"].split(" ")
+    if behalf:
+        _on_behalf(double, seen)
+    elif len(scopes) != 1 or not scopes[0].endswith("/.default"):
+        raise _DESK.no("invalid_scope", "the scope of client credentials is one resource and /.default.")
+    lifetime = double.lifetime_of(seen, "entra", 3599)
+    fields = {"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime}
+    fields |= {"refresh_in": lifetime // 2} if lifetime >= 7200 else {}
+    fields |= {"scope": seen.form["scope"]} if behalf else {}
+    return Answer(200, fields | {"access_token": double.issue(seen, lifetime)}).reply()
+
+
+def _authenticate(double: Any, seen: Visit) -> None:
+    """Take a secret, an assertion by the client's certificate, or one that a trusted cluster has made."""
+    assertion = seen.form.get("client_assertion")
+    if assertion is None:
+        _DESK.secret(seen, double.secrets, where=("post",))
+        return
+    client = seen.form["client_id"]
+    if "client_secret" in seen.form or seen.form.get("client_assertion_type") != ASSERTION_TYPE:
+        raise _DESK.no("invalid_client", "one proof is wanted, and its type.")
+    federated = (peeked(assertion) or {}).get("iss") == FEDERATION
+    keys = double.keys.get(FEDERATION) if federated else _by_certificate(double.keys.get(client), assertion)
+    unsigned = ("invalid_client", "the signature of the assertion does not hold.")
+    read = _DESK.signed(assertion, keys, "RS256", "PS256", no=unsigned)
+    expected = {"iss": client, "sub": client, "aud": seen.origin + PATH}
+    if federated:
+        expected = {"iss": FEDERATION, "sub": FEDERATED, "aud": FOR_EXCHANGE}
+    wrong = [name for name, value in expected.items() if read.claims.get(name) != value]
+    until = moment(read.claims.get("exp"))
+    if wrong or until is None or not double.now() < until <= double.now() + _LONGEST:
+        raise _DESK.no("invalid_client", f"wrong in the assertion: {' '.join(wrong) or 'exp'}.")
+    named = {name: read.header[name] for name in ("x5t", "x5t#S256") if name in read.header}
+    known = bool(named) and all(value == thumbprint(name) for name, value in named.items())
+    if not federated and (not known or "client_assertion" in seen.replayed):
+        raise _DESK.no("invalid_client", "the certificate's x5t is missing or unknown, or the assertion was seen.")
+    if not federated and not isinstance(read.claims.get("jti"), str):
+        raise _DESK.no("invalid_client", "an assertion has a jti.")
+
+
+def _by_certificate(keys: Any, assertion: str) -> list[dict[str, Any]]:
+    """Return keys under whatever name the assertion has for them: a certificate is told by `x5t`, not by `kid`."""
+    named = {name: value for name, value in header_of(assertion).items() if name == "kid"}
+    bare = [{name: value for name, value in each.items() if name != "kid"} for each in keys or ()]
+    return [each | named for each in bare]
+
+
+def _on_behalf(double: Any, seen: Visit) -> None:
+    if seen.form["requested_token_use"] != "on_behalf_of":
+        raise _DESK.no("invalid_request", "requested_token_use is on_behalf_of.")
+    if not double.is_live(seen.form["assertion"]):
+        raise _DESK.no("invalid_grant", "the assertion is not valid, or no longer.")
+
+
+ROUTES: Final = (("POST", PATH, _token),)

@@ -1,76 +1,71 @@
-"""Google's token endpoint for service accounts."""
+"""Google's service accounts: an assertion and nothing else; an ID token alone, where that is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-from attrs import define, field
-from tests.doubles.odd.checks import JWT_BEARER, RefusedError, WrongError, checked, fault_of
+from tests.doubles.odd.desk import Desk, moment
+from tests.doubles.odd.entra import JWT
 from tests.doubles.tokens import key, peeked, signed
 from tests.doubles.visits import Visit
 
-from tokenflight.testing import Answer
+from tokenflight.testing import Answer, Reply
 
-
-@define(eq=False)
-class Google:
-    """What is known of accounts.
-
-    Attributes:
-        accounts: public JWKs by e-mail address.
-        delegated: users that accounts may act for.
-        id_tokens: those that were issued.
-    """
-
-    now: Callable[[], float]
-    accounts: dict[str, list[dict[str, Any]]] = field(factory=dict, repr=False)
-    delegated: set[str] = field(factory=set)
-    id_tokens: list[str] = field(factory=list, repr=False)
-    origin = "https://oauth2.googleapis.com"
-    paths = ("/token",)
-
-    def answer(self, seen: Visit, token: str) -> Answer:
-        if fault_of(seen, wanted=("grant_type", "assertion")) or seen.request.header("authorization"):
-            raise _refused("invalid_request", "Bad Request")
-        if seen.form["grant_type"] != JWT_BEARER:
-            raise _refused("unsupported_grant_type", f"Invalid grant_type: {seen.form['grant_type']}")
-        claims = self._read(seen)
-        user = claims.get("sub")
-        if user is not None and user not in self.delegated:
-            raise RefusedError(
-                Answer(401, {"error": "unauthorized_client", "error_description": "Client is unauthorized to retrieve"})
-            )
-        if "target_audience" in claims:
-            now = int(self.now())
-            told = {"iss": "https://accounts.google.com", "aud": claims["target_audience"], "email": claims["iss"]}
-            id_token = signed(told | {"iat": now, "exp": now + 3600, "sub": "1"}, key("google"))
-            self.id_tokens.append(id_token)
-            return Answer(200, {"id_token": id_token})
-        return Answer(200, {"access_token": token, "expires_in": 3599, "token_type": "Bearer"})
-
-    def _read(self, seen: Visit) -> dict[str, Any]:
-        text = seen.form["assertion"]
-        email = str((peeked(text) or {}).get("iss"))
-        if email not in self.accounts:
-            raise _refused("invalid_grant", "Invalid grant: account not found")
-        url = self.origin + self.paths[0]
-        try:
-            claims = checked(text, self.accounts[email], now=self.now(), longest=3600, aud=url).claims
-        except WrongError as error:
-            if str(error) in ("exp", "iat"):
-                raise _refused("invalid_grant", _TIME) from None
-            raise _refused("invalid_grant", "Invalid JWT Signature.") from None
-        if ("scope" in claims) == ("target_audience" in claims) or "assertion" in seen.replayed:
-            raise _refused("invalid_scope", "Invalid OAuth scope or ID token audience provided.")
-        return claims
-
-
-_TIME = (
-    "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp "
-    "values in the JWT claim."
+PATH: Final = "/token"
+ACCOUNT: Final = "robot@project.iam.gserviceaccount.com"
+_DESK: Final = Desk(lambda code, text: Answer(400, {"error": code, "error_description": text}))
+_LONGEST: Final = 3600.0
+_SKEW: Final = 300.0
+_TIMES: Final = (
+    "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. "
+    "Check your iat and exp values in the JWT claim."
 )
+INTERNAL_FAILURE: Final = Answer(400, {"error": "internal_failure", "error_description": "Backend Error"})
+"""A 400 that is no fault of who asked, and passes."""
 
 
-def _refused(error: str, text: str) -> RefusedError:
-    return RefusedError(Answer(400, {"error": error, "error_description": text}))
+def _token(double: Any, seen: Visit) -> Reply:
+    _, assertion = _DESK.form(seen, "grant_type", "assertion")
+    _DESK.grant(seen, JWT)
+    _DESK.bare(seen)
+    claims = peeked(assertion) or {}
+    account = claims.get("iss")
+    if not isinstance(account, str) or account not in double.keys:
+        raise _DESK.no("invalid_grant", "Invalid grant: account not found")
+    _DESK.signed(assertion, double.keys[account], "RS256", no=("invalid_grant", "Invalid JWT Signature."))
+    _check(double, seen, claims)
+    if "target_audience" in claims:
+        return _id_token(double, seen, claims)
+    lifetime = double.lifetime_of(seen, "google", 3599)
+    value = double.issue(seen, lifetime, prefix="ya29.c.")
+    return Answer(200, {"access_token": value, "expires_in": lifetime, "token_type": "Bearer"}).reply()
+
+
+def _check(double: Any, seen: Visit, claims: dict[str, Any]) -> None:
+    if claims.get("aud") != seen.origin + PATH:
+        raise _DESK.no("invalid_grant", "Invalid JWT: Failed audience check.")
+    begun, until, now = moment(claims.get("iat")), moment(claims.get("exp")), double.now()
+    if begun is None or until is None or not (begun <= now + _SKEW and now < until <= begun + _LONGEST):
+        raise _DESK.no("invalid_grant", _TIMES)
+    if claims.get("sub", account_of(claims)) not in {account_of(claims), *double.subjects}:
+        raise _DESK.no("unauthorized_client", "Client is unauthorized to retrieve access tokens using this method.")
+    wanted = [name for name in ("scope", "target_audience") if isinstance(claims.get(name), str) and claims[name]]
+    if len(wanted) != 1:
+        raise _DESK.no("invalid_scope", "Invalid OAuth scope or ID token audience provided.")
+
+
+def account_of(claims: dict[str, Any]) -> str:
+    """Return the service account that made an assertion."""
+    return str(claims["iss"])
+
+
+def _id_token(double: Any, seen: Visit, claims: dict[str, Any]) -> Reply:
+    """Answer without access token and lifetime: the JWT says it all."""
+    lifetime = double.lifetime_of(seen, "google", 3600)
+    told = {"iss": "https://accounts.google.com", "aud": claims["target_audience"], "email": claims["iss"]}
+    told |= {"iat": int(double.now()), "exp": int(double.now()) + lifetime, "sub": "1234567890"}
+    value = double.issue(seen, lifetime, value=signed(told, key("odd-key")))
+    return Answer(200, {"id_token": value}).reply()
+
+
+ROUTES: Final = (("POST", PATH, _token),)

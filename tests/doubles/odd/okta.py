@@ -1,81 +1,80 @@
-"""Okta: an org's own authorization server, and a custom one."""
+"""Okta: a signed assertion for the full token URL and no client_id beside it; a custom server, which takes secrets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
-from attrs import define, field
-from tests.doubles.odd.checks import ASSERTION, RefusedError, WrongError, checked, fault_of
+from tests.doubles.odd.desk import Desk, moment
+from tests.doubles.odd.entra import ASSERTION_TYPE
 from tests.doubles.tokens import peeked
 from tests.doubles.visits import Visit
 
-from tokenflight.testing import Answer
+from tokenflight.testing import Answer, Reply
 
-_REQUEST: Final = "ZyXwVu1234567890abcdefgh"
-_JWT: Final = ("client_assertion", "client_assertion_type")
+PATH: Final = "/oauth2/v1/token"
+CUSTOM: Final = "/oauth2/default/v1/token"
+_LONGEST: Final = 3600.0
+_ALGORITHMS: Final = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512")
+_AUDIENCE: Final = "The audience claim for client_assertion must be the endpoint invoked for the request."
+_SUMMARY: Final = "API call exceeded rate limit due to too many requests."
 
 
-@define(eq=False)
-class Okta:
-    """What one org knows.
+def _refusal(code: str, text: str) -> Answer:
+    status = 401 if code in ("invalid_client", "invalid_grant") else 400
+    return Answer(status, {"error": code, "error_description": text})
 
-    Attributes:
-        keys: public JWKs of service apps, by client id.
-        secrets: of web apps that may have client credentials at the custom server, by client id.
-        scopes: that all of them may have.
-        dpop: client ids that have to prove possession.
-        shape: how refusals come: `oauth` or `api`.
-    """
 
-    now: Callable[[], float]
-    keys: dict[str, list[dict[str, Any]]] = field(factory=dict, repr=False)
-    secrets: dict[str, str] = field(factory=dict, repr=False)
-    scopes: set[str] = field(factory=set)
-    dpop: set[str] = field(factory=set)
-    shape: str = "oauth"
-    origin = "https://acme.okta.com"
-    paths = ("/oauth2/v1/token", "/oauth2/default/v1/token")
+_DESK: Final = Desk(_refusal)
+NEEDS_PROOF_OF_POSSESSION: Final = _refusal("invalid_dpop_proof", "The DPoP proof JWT header is missing.")
+"""What a new API-services app says until its switch is off."""
 
-    def answer(self, seen: Visit, token: str) -> Answer:
-        proof = () if seen.basic else _JWT
-        fault = fault_of(seen, wanted=("grant_type", "scope", *proof))
-        if fault:
-            raise self._refused(400, "invalid_request", f"The request is malformed: {fault}.")
-        if seen.form["grant_type"] != "client_credentials":
-            raise self._refused(400, "unsupported_grant_type", "The authorization grant type is not supported.")
-        client = self._basic(seen) if seen.basic else self._signed(seen)
-        if client in self.dpop:
-            raise self._refused(400, "invalid_dpop_proof", "The DPoP proof JWT header is missing.")
-        if not set(seen.form["scope"].split()) <= self.scopes:
-            raise self._refused(400, "invalid_scope", "One or more scopes are not configured for the server resource.")
-        body = {"token_type": "Bearer", "expires_in": 3600, "access_token": token, "scope": seen.form["scope"]}
-        return Answer(200, body, headers={"x-okta-request-id": _REQUEST})
 
-    def _basic(self, seen: Visit) -> str:
-        assert seen.basic is not None
-        client, secret = seen.basic
-        if seen.path == self.paths[0] or secret != self.secrets.get(client):
-            raise self._refused(
-                401, "invalid_client", "The client secret supplied for a confidential client is invalid."
-            )
-        return client
+def of_the_api(answer: Answer) -> Answer:
+    """Return a refusal in the shape of Okta's API."""
+    code, text = answer.content["error"], answer.content["error_description"]
+    fields = {"errorCode": code, "errorSummary": text, "errorLink": code, "errorId": "oae1"}
+    return Answer(answer.status, {**fields, "errorCauses": []})
 
-    def _signed(self, seen: Visit) -> str:
-        text = seen.form["client_assertion"]
-        client = str((peeked(text) or {}).get("iss"))
-        try:
-            if seen.form["client_assertion_type"] != ASSERTION or "client_assertion" in seen.replayed:
-                raise WrongError("jti")
-            url = self.origin + seen.path
-            checked(text, self.keys.get(client, []), now=self.now(), longest=3600, aud=url, iss=client, sub=client)
-        except WrongError as error:
-            words = "audience" if str(error) == "aud" else error
-            raise self._refused(401, "invalid_client", f"The {words} of the client_assertion is invalid.") from None
-        return client
 
-    def _refused(self, status: int, error: str, text: str) -> RefusedError:
-        body: dict[str, Any] = {"error": error, "error_description": text}
-        if self.shape == "api":
-            body = {"errorCode": error, "errorSummary": text, "errorLink": error, "errorId": "oae1", "errorCauses": []}
-        return RefusedError(Answer(status, body, headers={"x-okta-request-id": _REQUEST}))
+def throttled(reset: int) -> Answer:
+    """Return a 429 in the shape of Okta's API; *reset* is Unix time."""
+    fields = {"errorCode": "E0000047", "errorSummary": _SUMMARY, "errorLink": "E0000047", "errorId": "oaeQdc5Ivr"}
+    headers = {"x-rate-limit-limit": "300", "x-rate-limit-remaining": "0", "x-rate-limit-reset": str(reset)}
+    return Answer(429, {**fields, "errorCauses": []}, headers=headers)
+
+
+def _token(double: Any, seen: Visit) -> Reply:
+    _, kind, assertion, scope = _DESK.form(seen, "grant_type", "client_assertion_type", "client_assertion", "scope")
+    _DESK.grant(seen, "client_credentials")
+    _DESK.bare(seen)
+    claims = peeked(assertion) or {}
+    client = claims.get("iss")
+    keys = double.keys.get(client) if isinstance(client, str) else None
+    _DESK.signed(assertion, keys, *_ALGORITHMS, no=("invalid_client", "The client_assertion signature is invalid."))
+    until = moment(claims.get("exp"))
+    if claims.get("aud") != seen.origin + PATH:
+        raise _DESK.no("invalid_client", _AUDIENCE)
+    good = kind == ASSERTION_TYPE and claims.get("sub") == client
+    if not good or until is None or not double.now() < until <= double.now() + _LONGEST:
+        raise _DESK.no("invalid_client", "The parsed JWT is not valid: its sub, or its exp.")
+    if "client_assertion" in seen.replayed:
+        raise _DESK.no("invalid_client", "The client_assertion token has already been used.")
+    if not all(each.startswith("okta.") for each in scope.split()):
+        raise _DESK.no("invalid_scope", "One or more scopes are not configured for the authorization server resource.")
+    return _issued(double, seen, scope)
+
+
+def _custom(double: Any, seen: Visit) -> Reply:
+    _, scope = _DESK.form(seen, "grant_type", "scope", optional=("client_id", "client_secret"))
+    _DESK.grant(seen, "client_credentials")
+    _DESK.secret(seen, double.secrets)
+    return _issued(double, seen, scope)
+
+
+def _issued(double: Any, seen: Visit, scope: str) -> Reply:
+    lifetime = double.lifetime_of(seen, "okta", 3600)
+    value = double.issue(seen, lifetime)
+    return Answer(200, {"token_type": "Bearer", "expires_in": lifetime, "access_token": value, "scope": scope}).reply()
+
+
+ROUTES: Final = (("POST", PATH, _token), ("POST", CUSTOM, _custom))

@@ -1,76 +1,67 @@
-"""Salesforce: one org and the login host."""
+"""Salesforce: no word of a lifetime, a URL to go to, and the same token again while its session lives."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-from attrs import define, field
-from tests.doubles.odd.checks import JWT_BEARER, RefusedError, WrongError, checked, fault_of
+from tests.doubles.odd.desk import Desk, RefusedError, moment
+from tests.doubles.odd.entra import JWT
 from tests.doubles.tokens import peeked
 from tests.doubles.visits import Visit
 
-from tokenflight.testing import Answer
+from tokenflight.testing import Answer, Reply
+
+PATH: Final = "/services/oauth2/token"
+LOGIN: Final = "https://login.salesforce.com"
+_LONGEST: Final = 300.0
 
 
-@define(eq=False)
-class Salesforce:
-    """What one org knows.
-
-    Attributes:
-        keys: public JWKs of apps, by consumer key.
-        secrets: of apps, by consumer key.
-        users: usernames, and whether they approved.
-        again: the token that is given as long as its session lasts.
-    """
-
-    now: Callable[[], float]
-    keys: dict[str, list[dict[str, Any]]] = field(factory=dict, repr=False)
-    secrets: dict[str, str] = field(factory=dict, repr=False)
-    users: dict[str, bool] = field(factory=dict)
-    again: str | None = field(default=None, repr=False)
-    origin = "https://acme.my.salesforce.com"
-    paths = ("/services/oauth2/token",)
-
-    def answer(self, seen: Visit, token: str) -> Answer:
-        if seen.form.get("grant_type") == JWT_BEARER:
-            self._signed(seen)
-        else:
-            self._secret(seen)
-        now = int(self.now() * 1000)
-        identity = "https://login.salesforce.com/id/00Dxx0000001gPL/005xx000001SwiU"
-        body = {"access_token": self.again or token, "signature": "c2lnbmF0dXJl", "scope": "api"}
-        where = {"instance_url": "https://acme.my.salesforce.com", "id": identity}
-        return Answer(200, body | where | {"token_type": "Bearer", "issued_at": str(now)})
-
-    def _secret(self, seen: Visit) -> None:
-        wanted = ("grant_type", "client_id", "client_secret")
-        if fault_of(seen, wanted=wanted) or seen.form["grant_type"] != "client_credentials":
-            raise _refused("unsupported_grant_type", "grant type not supported")
-        if seen.form["client_id"] not in self.secrets:
-            raise _refused("invalid_client_id", "client identifier invalid")
-        if seen.form["client_secret"] != self.secrets[seen.form["client_id"]]:
-            raise _refused("invalid_client", "invalid client credentials")
-
-    def _signed(self, seen: Visit) -> None:
-        if fault := fault_of(seen, wanted=("grant_type", "assertion")):
-            raise _refused("invalid_request", fault)
-        text = seen.form["assertion"]
-        claims = peeked(text) or {}
-        app, user = claims.get("iss"), claims.get("sub")
-        if app not in self.keys:
-            raise _refused("invalid_client_id", "client identifier invalid")
-        try:
-            login = "https://login.salesforce.com"
-            checked(text, self.keys[app], now=self.now(), longest=300, aud=login)
-        except WrongError as error:
-            words = "audience is invalid" if str(error) == "aud" else "invalid assertion"
-            raise _refused("invalid_grant", words) from None
-        if "assertion" in seen.replayed or user not in self.users:
-            raise _refused("invalid_grant", "invalid assertion")
-        if not self.users[user]:
-            raise _refused("invalid_grant", "user hasn't approved this consumer")
+def refusal(code: str, text: str) -> Answer:
+    """Return a refusal as it is recorded."""
+    return Answer(400, {"error": code, "error_description": text})
 
 
-def _refused(error: str, text: str) -> RefusedError:
-    return RefusedError(Answer(400, {"error": error, "error_description": text}))
+_DESK: Final = Desk(refusal)
+UNAPPROVED: Final = refusal("invalid_grant", "user hasn't approved this consumer")
+
+
+def _token(double: Any, seen: Visit) -> Reply:
+    grant = _DESK.grant(seen, "client_credentials", JWT)
+    if grant == JWT:
+        _, assertion = _DESK.form(seen, "grant_type", "assertion")
+        _DESK.bare(seen)
+        _check(double, assertion)
+    else:
+        _DESK.form(seen, "grant_type", optional=("client_id", "client_secret"))
+        _DESK.secret(seen, double.secrets)
+    lifetime = double.lifetime_of(seen, "salesforce", 7200)
+    fields = {"access_token": _again(double, seen, lifetime), "signature": "c2lnbmF0dXJl", "token_format": "opaque"}
+    fields |= {"instance_url": "https://acme.my.salesforce.com", "id": f"{LOGIN}/id/00D/005", "token_type": "Bearer"}
+    return Answer(200, fields | {"issued_at": str(int(double.now() * 1000))}).reply()
+
+
+def _again(double: Any, seen: Visit, lifetime: int) -> str:
+    """Return the session's token: a new one only where none lives."""
+    known = [value for value in double.tokens if value.startswith("00D") and double.is_live(value)]
+    if known:
+        seen.token = known[-1]
+        return str(known[-1])
+    return str(double.issue(seen, lifetime, prefix="00D!AQ."))
+
+
+def _check(double: Any, assertion: str) -> None:
+    claims = peeked(assertion) or {}
+    client = claims.get("iss")
+    if not isinstance(client, str) or client not in double.keys:
+        raise _DESK.no("invalid_client_id", "client identifier invalid")
+    _DESK.signed(assertion, double.keys[client], "RS256", no=("invalid_grant", "invalid assertion"))
+    if claims.get("aud") != LOGIN:
+        raise _DESK.no("invalid_grant", "audience is invalid")
+    until = moment(claims.get("exp"))
+    if until is None or not double.now() < until <= double.now() + _LONGEST:
+        raise _DESK.no("invalid_grant", "assertion has expired")
+    if claims.get("sub") not in double.subjects:
+        raise RefusedError(UNAPPROVED)
+
+
+ROUTES: Final = (("POST", PATH, _token),)
