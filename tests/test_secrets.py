@@ -16,16 +16,23 @@ import httpx
 import pytest
 from tests.kit.bench import chosen_town
 from tests.kit.canary import canary, exposed, sightings
+from tests.kit.keys import jwk, pem
 from tests.kit.town import SUBJECTS, Town, client
 
 from tokenflight import (
+    Assertion,
+    ClientAssertion,
     ClientSecretBasic,
+    ClientSecretJWT,
     ClientSecretPost,
     Dialect,
     Fetch,
+    JWTBearer,
     OAuthClient,
+    PrivateKeyJWT,
     RetryPolicy,
     Subject,
+    SubjectToken,
     Token,
     TokenFlightError,
     TokenKey,
@@ -291,12 +298,59 @@ async def test_no_object_of_the_library_shows_a_secret_or_a_raw_subject_to_who_l
             "TokenProvider", "Engine", "State", "Entry", "Flight", "Trip", "WireExchange", "Lane", "Health", "Places",
             "BoundSource", "TokenAuth", "Updates", "Mint", "Holdings", "Records", "Clients", "Keys", "Token", "Secret",
             "OAuthClient", "ClientSecretPost", "ClientSecretBasic", "MemoryStore", "TokenLanded", "TokenKey",
-            "TokenRecord", "Connection", "Scheduler", "RootTask", "EventQueue", "LoggingHook", "Reader",
-            "TokenRequest",
+            "TokenRecord", "Connection", "Scheduler", "RootTask", "EventQueue", "LoggingHook", "Reader", "TokenRequest",
         ):  # fmt: skip
             assert wanted in looked_at, f"none of {wanted} was alive: it was not looked at"
         place.endpoint.always()
     assert_clean(caplog.text)
+
+
+PASSPHRASE = canary("passphrase")
+SIGNING: dict[str, Callable[[], Any]] = {
+    "a key": lambda: PrivateKeyJWT(pem("P-256", PASSPHRASE), passphrase=PASSPHRASE),
+    "a JWK": lambda: PrivateKeyJWT(jwk(note=canary("jwk"))),
+    "a broken key": lambda: PrivateKeyJWT(lambda: f"-----BEGIN PRIVATE KEY----- {PASSPHRASE}"),
+    "a wrong passphrase": lambda: PrivateKeyJWT(pem("P-256", PASSPHRASE), passphrase=canary("wrong")),
+    "a secret": lambda: ClientSecretJWT(SECRET),
+    "somebody else's": lambda: ClientAssertion(lambda: canary("jwt")),
+}
+
+
+def echo(entry: Any) -> Answer:
+    """Tell the client what it sent, as a server with a debug switch does."""
+    sent = entry.form["client_assertion"]
+    return Error("invalid_request", f"check the exp of {sent}")
+
+
+@pytest.mark.parametrize("what", SIGNING)
+async def test_what_signs_and_what_was_signed_is_told_by_nothing(what, caplog) -> None:
+    place = chosen_town()
+    watcher = Watcher(place, caplog)
+    place.endpoint.always(echo)
+    hooks = [place.events.append, LoggingHook()]
+    signing = client(issuer="https://auth.test", authentication=SIGNING[what]())
+    async with place.provider(signing, retry=ONCE, hooks=hooks) as tokens:
+        await watcher.ask(tokens, "default")
+        watcher.check(tokens)
+        for error in watcher.errors:
+            assert all(entry.form["client_assertion"][:40] not in str(error) for entry in place.requests())
+        look_at_everything()
+    assert_clean(caplog.text)
+
+
+async def test_no_object_that_signs_shows_its_key_to_who_looks_at_it() -> None:
+    place = chosen_town(grant_types=("client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer"))
+    subject = Assertion(jwk(note=canary("jwk")), subject=RAW_SUBJECT, claims={"name": canary("claim")})
+    clients = {name: client(issuer="https://auth.test", authentication=make()) for name, make in SIGNING.items()}
+    clients["bearer"] = client(grant=JWTBearer(), dialect=Dialect())
+    async with place.provider(clients, retry=ONCE) as tokens:
+        for name in ("a key", "a JWK", "a secret"):
+            await place.clock.run(tokens.token, name)
+        await place.clock.run(lambda: tokens.token("bearer", subject=SubjectToken(subject)))
+        looked_at = look_at_everything()
+    for wanted in ("PrivateKeyJWT", "ClientSecretJWT", "ClientAssertion", "Assertion", "JWTBearer", "SharedSecret",
+                   "PrivateKey", "Parsed", "Members", "SubjectToken"):  # fmt: skip
+        assert wanted in looked_at, f"none of {wanted} was alive: it was not looked at"
 
 
 SENT_AS_IT_IS = {"_Form", "_Once"}

@@ -48,6 +48,11 @@ def run(block: CodeType, namespace: dict[str, Any]) -> None:
     anyio.run(main)
 
 
+GRANTS = {"client_credentials"} | {
+    f"urn:ietf:params:oauth:grant-type:{name}" for name in ("jwt-bearer", "token-exchange")
+}
+
+
 def signing(request: httpx.Request, body: bytes) -> httpx.Response:
     """Answer as a server does whose access tokens are JWTs."""
     server = Server()
@@ -72,7 +77,7 @@ class Internet:
         if request.url.host == "jwt.example.com":
             return signing(request, body)
         if request.method == "POST" and "grant_type" in (form := parse_qs(body.decode())):
-            assert form["grant_type"] == ["client_credentials"]
+            assert form["grant_type"][0] in GRANTS
             self.issued += 1
             return httpx.Response(
                 200, json={"access_token": f"t{self.issued}", "token_type": "Bearer", "expires_in": 3600}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.kit.bench import Bench, failure
 
-from tokenflight.model.failure import CLOSED
+from tokenflight.engine.flight import Flight, Minted
+from tokenflight.model.failure import Failure
 from tokenflight.model.key import TokenKey
 from tokenflight.model.subject_token import SubjectToken
 
@@ -45,6 +46,18 @@ async def test_a_pinned_one_is_fetched_and_lapses_at_its_end_and_stays_pinned() 
         assert bench.triggers == ["pinned", "pinned", "call"]
 
 
+async def test_one_that_is_pinned_beyond_its_end_goes_soon_after_that_pin() -> None:
+    async with Bench().entered() as bench:
+        entry = bench.entry(KEY)
+        entry.pins = 1
+        await bench.ask(KEY)
+        await bench.clock.advance(130.0)
+        assert not entry.closed
+        entry.pins = 0
+        await bench.clock.advance(60.0)
+        assert entry.closed
+
+
 async def test_one_that_failed_is_remembered_while_it_is_held_back() -> None:
     async with Bench().entered() as bench:
         bench.script(REFUSED)
@@ -56,11 +69,18 @@ async def test_one_that_failed_is_remembered_while_it_is_held_back() -> None:
         assert kept(bench) == 0
 
 
-async def test_one_that_was_never_asked_for_goes_at_once() -> None:
+async def test_one_that_nothing_holds_back_itself_goes_after_a_second_and_who_waited_hears_when_to_come_again() -> None:
+    async def braked(flight: Flight) -> Minted | Failure:
+        lane = bench.entry(KEY).lane
+        lane.told_to_wait(failure(retry_after=20.0), bench.clock.now())
+        flight.refused = lane.brake(KEY, bench.clock.now())
+        return failure()
+
     async with Bench().entered() as bench:
-        bench.script(CLOSED.held_back())
-        await bench.fails(KEY)
-        await bench.clock.advance(6.0)
+        bench.script(braked)
+        error = await bench.fails(KEY)
+        assert error.retry_after == 20.0
+        await bench.clock.advance(1.0)
         assert kept(bench) == 0
 
 

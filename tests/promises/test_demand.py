@@ -198,7 +198,7 @@ async def test_the_schedule_goes_on_after_a_step_that_raises(monkeypatch, caplog
         sources = [tokens.source(subject=f"s{number}") for number in range(10)]
         await place.once(*sources)
         await place.once(*sources)
-        launching = tokens._engine._renewing.launching
+        launching = tokens._engine._renewing._launching
         real, steps = launching.launch, []
 
         def stumbling(*args, **kwargs):

@@ -253,6 +253,7 @@ async def test_users_with_a_new_bearer_every_minute_get_their_own_tokens_and_lea
             state = tokens._engine.state
             kept.append(len(state.entries))
             assert len(state.schedule) <= len(state.entries)
+            assert not tokens._aliases
     asked = [(each.form["subject_token"], each.audience, each.scope) for each in place.endpoint.ledger]
     assert sorted(asked) == sorted(wanted), "one exchange each, none for a repeat"
     assert max(kept) == 0, "what no bearer can buy any more is let go"

@@ -103,6 +103,11 @@ async def test_an_assertion_is_made_anew_for_each_attempt() -> None:
     assert [(await form(asked))["subject_token"] for _ in range(2)] == ["signed-1", "signed-2"]
 
 
+async def test_a_subject_token_that_has_no_utf_8_form_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="lone surrogate"):
+        await form(key(SubjectToken("\ud800")))
+
+
 @pytest.mark.parametrize("subject", [None, Subject("somebody")])
 def test_a_subject_that_is_no_token_is_told_what_to_pass(subject: AnySubject | None) -> None:
     with pytest.raises(ConfigurationError, match=r"pass subject=SubjectToken\(\.\.\.\)"):

@@ -12,11 +12,14 @@ from tests.kit.bench import chosen_town
 from tests.kit.town import Town, client
 
 from tokenflight import (
+    Dialect,
     EndpointUnreachableError,
+    JWTBearer,
     MalformedResponseError,
     OAuthClient,
     RefreshPolicy,
     RetryPolicy,
+    SubjectToken,
     Token,
     TokenFlightError,
     TokenKey,
@@ -237,6 +240,25 @@ async def test_authentication_of_the_users_own_that_raises_is_transient_and_says
         error = await fails(place, tokens.token)
         assert (error.reason, error.transient) == ("credential", True)
         assert error.detail == "Own raised LookupError"
+        assert len(place.endpoint.ledger) == 0
+
+
+class Parent:
+    """A source of subject tokens that has none."""
+
+    async def token(self) -> Token:
+        raise EndpointUnreachableError("the parent's endpoint is away", reason="connect", transient=True)
+
+    async def renew(self, rejected: Token | None = None, *, origin: str | None = None) -> Token:
+        return await self.token()
+
+
+async def test_a_subject_tokens_source_that_fails_is_heard_by_who_asked_for_the_child() -> None:
+    place = chosen_town()
+    bearing = client(grant=JWTBearer(), dialect=Dialect())
+    async with place.provider(bearing, retry=RetryPolicy(attempts=1)) as tokens:
+        error = await fails(place, lambda: tokens.token(subject=SubjectToken(Parent())))
+        assert (type(error), error.reason) == (EndpointUnreachableError, "connect")
         assert len(place.endpoint.ledger) == 0
 
 

@@ -8,9 +8,21 @@ import anyio
 import pytest
 from attrs import evolve
 from tests.kit.bench import ChosenClock
+from tests.kit.keys import jwk
 from tests.kit.town import client
 
-from tokenflight import Audience, MemoryStore, OAuthClient, RefreshPolicy, Subject, Token, TokenKey
+from tokenflight import (
+    Assertion,
+    Audience,
+    Dialect,
+    JWTBearer,
+    MemoryStore,
+    OAuthClient,
+    RefreshPolicy,
+    Subject,
+    Token,
+    TokenKey,
+)
 from tokenflight.dialects import box
 from tokenflight.engine.flight import Minted
 from tokenflight.model.events import Event, StoreFailed
@@ -213,3 +225,28 @@ async def test_a_grant_that_spends_what_it_presents_has_no_default_lifetime() ->
     record = TokenRecord(key=KEY, token=Token("t"), sent_at=0.0)
     once = box.client(client_id="c", client_secret="s", grant=Once())
     assert shelf.records.minted(record, once, RefreshPolicy()).default_lifetime is None
+
+
+async def test_what_an_assertion_says_of_whom_names_the_record_and_its_key_does_not() -> None:
+    shelf = Shelf()
+
+    def bearing(kind: str = "P-256", **said: Any) -> OAuthClient:
+        inside = said.pop("inside", {})
+        grant = JWTBearer(Assertion(jwk(kind), **said), inside=inside)
+        return client(issuer="https://auth.test", grant=grant, dialect=Dialect())
+
+    key = TokenKey(client="name")
+    await shelf.save(bearing(subject="alice"), key)
+
+    assert await shelf.load(bearing("RSA", subject="alice", lifetime=30), key) is not None
+    for other in (
+        bearing(),
+        bearing(subject="bob"),
+        bearing(subject="alice", issuer="i"),
+        bearing(subject="alice", audience="a"),
+        bearing(subject="alice", claims={"role": "admin"}),
+        bearing(subject="alice", inside={"scope": "scope"}),
+    ):
+        assert await shelf.load(other, key) is None
+    presenting = client(grant=JWTBearer(), dialect=Dialect())
+    assert await shelf.load(presenting, key) is None

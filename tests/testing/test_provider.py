@@ -19,6 +19,7 @@ from tokenflight import (
     InvalidClientError,
     ProviderClosedError,
     Subject,
+    SubjectToken,
     Token,
     TokenEndpointError,
     TokenProvider,
@@ -282,3 +283,14 @@ async def test_in_virtual_time_a_fault_takes_none_of_yours() -> None:
     tokens.fail(Hang())
     with pytest.raises(EndpointUnreachableError):
         await clock.run(partial(tokens.token))
+
+
+async def test_subjects_known_by_tokens_are_told_apart_and_move_on_with_their_source(tokens: FakeProvider) -> None:
+    first, other = SubjectToken("a-bearer"), SubjectToken("another")
+    token = await tokens.token(subject=first)
+    assert await tokens.token(subject=SubjectToken("a-bearer")) is token
+    assert (await tokens.token(subject=other)).header != token.header
+    child = SubjectToken(tokens.source("parent"))
+    assert (await tokens.token("child", subject=child)).header != token.header
+    assert [entry.client for entry in tokens.ledger] == ["default", "default", "parent", "child"]
+    assert "a-bearer" not in str([entry.form for entry in tokens.ledger])

@@ -13,25 +13,32 @@ import httpx
 
 from tokenflight import (
     ANY,
+    TOKEN_ENDPOINT,
+    Assertion,
     Audience,
     BoundSource,
+    ClientAssertion,
     ClientAuthentication,
     ClientSecretBasic,
+    ClientSecretJWT,
     ClientSecretPost,
     Clock,
     Dialect,
     EndpointHealth,
     Fetch,
     Grant,
+    JWTBearer,
     KeyStatus,
     MemoryStore,
     MutualTLS,
     OAuthClient,
+    PrivateKeyJWT,
     PublicClient,
     RefreshPolicy,
     RetryPolicy,
     Secret,
     SessionLostError,
+    Signer,
     Store,
     Subject,
     SystemClock,
@@ -56,6 +63,21 @@ async def secret_from_a_vault() -> str:
     return "s3cret"
 
 
+class Kms:
+    @property
+    def algorithm(self) -> str:
+        return "ES256"
+
+    @property
+    def key_id(self) -> str | None:
+        return None
+
+    async def sign(self, data: bytes) -> bytes:
+        return data
+
+
+signer: Signer = Kms()
+
 clients: Mapping[str, OAuthClient] = {
     "basic": OAuthClient(client_id="a", token_endpoint="https://a.example/token", authentication="s3cret"),
     "file": OAuthClient(client_id="a", token_endpoint="https://a.example/token", authentication=Path("secret")),
@@ -73,6 +95,33 @@ clients: Mapping[str, OAuthClient] = {
         client_id="a",
         token_endpoint="https://a.example/token",
         authentication=MutualTLS(Path("client.pem"), Path("client.key"), password=secret_from_a_vault),
+    ),
+    "key": OAuthClient(
+        client_id="a",
+        issuer="https://a.example",
+        authentication=PrivateKeyJWT(
+            Path("key.pem"), passphrase="s3cret", key_id="k", headers={"typ": "client-authentication+jwt"}
+        ),
+    ),
+    "kms": OAuthClient(
+        client_id="a",
+        token_endpoint="https://a.example/token",
+        authentication=PrivateKeyJWT(Kms(), audience=TOKEN_ENDPOINT, lifetime=30, backdate=None),
+        grant=JWTBearer(Assertion(secret_from_a_vault, audience=["a", "b"])),
+    ),
+    "secret": OAuthClient(
+        client_id="a", issuer="https://a.example", authentication=ClientSecretJWT("s3cret", algorithm="HS512")
+    ),
+    "workload": OAuthClient(
+        client_id="a",
+        issuer="https://a.example",
+        authentication=ClientAssertion(Path("token"), send_client_id=False),
+    ),
+    "nobody": OAuthClient(
+        client_id="a",
+        token_endpoint="https://a.example/token",
+        authentication=PublicClient(send_client_id=False),
+        grant=JWTBearer(Assertion(Kms(), claims={"x": 1}), inside={"scope": "scope"}),
     ),
     "raw": OAuthClient(
         client_id="a",

@@ -138,7 +138,7 @@ class Landing:
         if flight.refused is None and not (failure.local and not alive):
             self._hold_back(entry, flight, failure, now)
         if entry.key.fleeting and not entry.pins:
-            self._planning.let_go(entry, now)
+            self._planning.let_go(entry, now, grace=PAUSE)  # who waited still asks what holds it back
         elif alive or entry.pins:
             self._plan_again(entry, flight, now)
         state.hooks.emit(

@@ -13,6 +13,7 @@ from tokenflight.engine.state import State
 
 SPREAD: Final = 5.0
 LONGEST_SPREAD: Final = 30.0
+PINNED_FOR: Final = 60.0
 
 
 class Planning:
@@ -28,19 +29,21 @@ class Planning:
             due_at = entry.life.due_at if entry.life is not None and entry.left(now) > 0 else now
             self._state.schedule.plan(entry, max(now, due_at))
 
-    def let_go(self, entry: Entry, now: float) -> None:
+    def let_go(self, entry: Entry, now: float, *, grace: float = 0.0) -> None:
         """Close a fleeting key once its token is over, or its hold-back where it has none; plan that for then.
 
-        A token without an end goes when nobody used it for as long as others live: keys of this kind come for ever.
+        A token without an end goes when nobody used it for as long as others live: keys of this kind come for ever. One
+        that is pinned is looked at again later. Nothing is closed within *grace* seconds.
         """
-        until = entry.not_before
+        until = max(entry.not_before, now + grace)
         if entry.life is not None:
             end = entry.life.expires_at
-            until = max(until, end if end < math.inf else max(entry.life.sent_at, entry.last_use()) + entry.life.length)
-        if until > now:
-            self._state.schedule.plan(entry, until)
-        elif not entry.pins:
+            idle = max(entry.life.sent_at, entry.last_use()) + entry.life.length
+            until = max(until, end if end < math.inf else idle)
+        if until <= now and not entry.pins:
             self._state.close(entry)
+        else:
+            self._state.schedule.plan(entry, until if until > now else now + PINNED_FOR)
 
     def overtake(self, entry: Entry, now: float, width: float) -> None:
         """Make a key due that rests on one that moved on; if it is renewed ahead, then within *width* seconds."""

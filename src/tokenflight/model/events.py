@@ -187,7 +187,7 @@ class EndpointThrottled(Event):
 
 @frozen(kw_only=True, eq=False, repr=False)
 class ClockSkewLearned(Event):
-    """An endpoint refused what was signed for its date; from now on that is dated by the endpoint's clock.
+    """An endpoint refused what was signed and took it dated by its own clock, which counts from now on.
 
     `offset` is how many seconds that clock is ahead of this machine's; below 0, behind.
     """

@@ -18,7 +18,7 @@ from tokenflight.model.failure import CredentialError, Failure
 from tokenflight.model.secret import Secret, SecretSource, secret_source
 from tokenflight.protocol.client_authentication import a_switch, has_surrogate
 from tokenflight.protocol.private_keys import certificate_thumbprint
-from tokenflight.protocol.signing import KeptKey, Signer, as_algorithm, as_key, signer_of
+from tokenflight.protocol.signing import KeptKey, KeySource, SharedSecret, Signer, as_algorithm, as_key, signer_of
 
 if TYPE_CHECKING:
     from tokenflight.protocol.client_authentication import Attempt, Source
@@ -84,6 +84,11 @@ class Members(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"Members({sorted(self._items)})"
 
+    @property
+    def text(self) -> str:
+        """Return all of it as JSON, with names in order."""
+        return self._text
+
 
 NO_MEMBERS: Final = Members({}, frozenset())
 
@@ -106,6 +111,10 @@ def as_audience_claim(value: str | Iterable[str] | _TokenEndpoint) -> AudienceCl
     if not several or not all(isinstance(each, str) and each for each in several):
         raise ConfigurationError("an assertion's audience is a str, several, or TOKEN_ENDPOINT: pass one of these")
     return several
+
+
+def _key(value: KeySource | SharedSecret) -> KeptKey:
+    return value if isinstance(value, SharedSecret) else as_key(value)
 
 
 def a_text(instance: object, attribute: Attribute[Any], value: object) -> None:
@@ -154,7 +163,7 @@ class Assertion:
     Raises ConfigurationError for what cannot work, and where the extra `jwt` is missing that keys need.
     """
 
-    key: KeptKey | None = field(default=None, converter=optional(as_key))
+    key: KeptKey | None = field(default=None, converter=optional(_key))
     passphrase: Source | None = field(default=None, kw_only=True, converter=optional(secret_source))
     algorithm: str | None = field(default=None, kw_only=True, converter=as_algorithm)
     key_id: str | None = field(default=None, kw_only=True, validator=a_text)
@@ -182,6 +191,11 @@ class Assertion:
         said = {name: getattr(self, name) for name in ("key_id", "issuer", "audience")}
         shown = "".join(f", {name}={value!r}" for name, value in said.items() if value is not None)
         return f"Assertion({'unsigned=True' if self.unsigned else '***'}{shown})"
+
+    @property
+    def named_by(self) -> tuple[object, ...]:
+        """Return what it says of whom: what tells tokens apart that are bought with it, its key left out."""
+        return self.issuer, self.subject, repr(self.audience), self.claims.text, self.unsigned
 
     async def made(
         self,

@@ -19,7 +19,7 @@ from tokenflight.protocol.client_authentication import (
     client_id_field,
     sendable,
 )
-from tokenflight.protocol.signing import KeptKey, SharedSecret, as_jwk_text, as_key, as_mac_algorithm
+from tokenflight.protocol.signing import SharedSecret, Signer, as_jwk_text, as_key, as_mac_algorithm
 
 if TYPE_CHECKING:
     from tokenflight.protocol.client import OAuthClient
@@ -49,7 +49,7 @@ class PrivateKeyJWT:
     made.
     """
 
-    key: KeptKey = field(converter=as_key)
+    key: Source | Signer = field(converter=as_key)
     passphrase: Source | None = field(default=None, kw_only=True, converter=optional(secret_source))
     algorithm: str | None = field(default=None, kw_only=True)
     key_id: str | None = field(default=None, kw_only=True)

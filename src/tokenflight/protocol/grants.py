@@ -60,6 +60,19 @@ class Presenting(Protocol):
         ...
 
 
+@runtime_checkable
+class Named(Protocol):
+    """A grant whose repr does not tell it from all others, because that would show too much."""
+
+    @property
+    def named_by(self) -> tuple[object, ...]:
+        """Return what makes its tokens others than those of a grant with the same repr; hashed, it names records.
+
+        Made of str, numbers, None, tuples and mappings. What a secret is, is not in it: a new one finds the old token.
+        """
+        ...
+
+
 @frozen
 class ClientCredentials:
     """The client asks in its own name (RFC 6749, section 4.4).

@@ -68,6 +68,11 @@ class JWTBearer:
         """Return what travels in the assertion: the subject, and what `inside` names."""
         return frozenset({"subject"} | (self.inside.keys() & {"scope", "audience"}))
 
+    @property
+    def named_by(self) -> tuple[object, ...]:
+        """Return what the assertion says, but for what the key of a call does."""
+        return self.inside.text, None if self.key is None else self.key.named_by
+
     def fields(self, key: TokenKey, scope: frozenset[str]) -> dict[str, str]:
         """Return `scope` and `audience` or `resource`, each where there is one that goes into the form.
 

@@ -188,7 +188,7 @@ def _from_jwk(jwk: dict[str, Any], passphrase: str | None) -> Any:
 
     if passphrase is not None:
         raise ConfigurationError("a JWK is not encrypted: leave out passphrase")
-    if jwk["kty"] == "RSA" and 0 < (bits := _bits(jwk.get("n"))) < MIN_RSA_BITS:
+    if jwk["kty"] == "RSA" and 0 < (bits := _bits(jwk.get("n", ""))) < MIN_RSA_BITS:
         raise _weak(bits)  # before joserfc warns of it
     try:
         native = JWKRegistry.import_key(jwk).private_key

@@ -66,15 +66,13 @@ class SharedSecret:
 KeptKey: TypeAlias = "Source | Signer | SharedSecret"
 
 
-def as_key(value: KeySource | SharedSecret) -> KeptKey:
+def as_key(value: KeySource) -> Source | Signer:
     """Take what a user passed as a key; one that is given by its text is looked at as far as that takes no time.
 
     Raises ConfigurationError, without showing it, for what is no private key, and where the extra `jwt` is missing.
     """
     if isinstance(value, type):
         raise ConfigurationError(f"a key is a value and not the class {value.__name__}: pass one that is made")
-    if isinstance(value, SharedSecret):
-        return value
     if isinstance(value, Signer):
         return _checked_signer(value)
     require_extra("a private key")

@@ -64,11 +64,6 @@ class Reader:
         self.seen.append(secret)
         return secret
 
-    def note(self, fingerprint: bytes) -> None:
-        """Let what was read elsewhere for this attempt count in the fingerprint: files that may be others next time."""
-        self.changeable = True
-        self._digest.update(len(fingerprint).to_bytes(8, "big") + fingerprint)
-
     async def _presented(self, source: Any, subject: SubjectTokens) -> Secret:
         token = subject.token(source)
         if token is not None:
@@ -77,6 +72,11 @@ class Reader:
             secret = source if isinstance(source, Secret) else await self._fetch(source)
         self.seen.append(secret)
         return secret
+
+    def note(self, fingerprint: bytes) -> None:
+        """Let what was read elsewhere for this attempt count in the fingerprint: files that may be others next time."""
+        self.changeable = True
+        self._digest.update(len(fingerprint).to_bytes(8, "big") + fingerprint)
 
     async def _fetch(self, source: SecretSource) -> Secret:
         try:

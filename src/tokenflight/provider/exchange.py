@@ -70,11 +70,16 @@ class WireExchange(Exchange):
     async def ask(self, trip: Trip, deadline: float, *, refresh_token: Secret | None = None) -> Told | Failure:
         """Make the request, which spends *refresh_token* where there is one, and tell the endpoint's health of it.
 
-        Where the server refuses what was signed because of its date, it is made once more by the server's clock.
+        Where the server refuses what was signed because of its date, it is made once more by the server's clock, which
+        counts from then on if that was the reason.
         """
-        heard = await self._once(trip, deadline, refresh_token)
-        if isinstance(heard, _Heard) and self._misdated(trip, heard):
-            heard = await self._once(trip, deadline, refresh_token)
+        offset = self.skews.offset(str(self.client.token_endpoint))
+        heard = await self._once(trip, deadline, offset, refresh_token)
+        told = self._told_time(heard, offset) if isinstance(heard, _Heard) else None
+        if told is not None:
+            heard = await self._once(trip, deadline, told, refresh_token)
+            if isinstance(heard, _Heard) and isinstance(heard.issued, Issued):
+                self._learn(trip, told)
         if isinstance(heard, Failure):
             return heard
         issued = heard.issued
@@ -82,10 +87,10 @@ class WireExchange(Exchange):
         trip.engine.answers.hear(trip.lane, trip.flight.key, failure)
         return issued if isinstance(issued, Failure) else Told(issued=issued, sent_at=heard.sent_at, wall=heard.wall)
 
-    async def _once(self, trip: Trip, deadline: float, refresh_token: Secret | None) -> _Heard | Failure:
+    async def _once(self, trip: Trip, deadline: float, offset: float, refresh_token: Secret | None) -> _Heard | Failure:
         """Make one request and read its answer; a Failure as such says that none was sent."""
         clock, reader = trip.engine.state.clock, Reader(self.client, trip.subject)
-        attempt = self._attempt(trip, reader, refresh_token)
+        attempt = self._attempt(trip, reader, offset, refresh_token)
         unready = await self.validation.ready(self.client, deadline=deadline)
         if unready is not None:
             return unready
@@ -110,23 +115,24 @@ class WireExchange(Exchange):
         off = skew.ahead(answer.headers, wall + took / 2) if attempt.dated else None
         return _Heard(issued=issued, sent_at=sent_at, wall=wall, took=took, off=off, spends=refresh_token is not None)
 
-    def _misdated(self, trip: Trip, heard: _Heard) -> bool:
-        """Tell whether a refusal is due to a wrong clock and the right time is known now."""
-        failure, endpoint = heard.issued, str(self.client.token_endpoint)
+    def _told_time(self, heard: _Heard, offset: float) -> float | None:
+        """Return by how much the server's clock is ahead, where another *offset* than that may be why it refused."""
+        failure = heard.issued
         if not isinstance(failure, Failure) or heard.off is None:
-            return False
-        spends = heard.spends or not self.client.grant.repeatable
-        tolerated = skew.tolerance(failure, spends=spends)
-        if tolerated is None or abs(heard.off - self.skews.offset(endpoint)) < tolerated + heard.took / 2:
-            return False
+            return None
+        tolerated = skew.tolerance(failure, spends=heard.spends or not self.client.grant.repeatable)
+        if tolerated is None or abs(heard.off - offset) < tolerated + heard.took / 2:
+            return None
         if abs(heard.off) > skew.MAX_OFFSET:
             heard.issued = skew.too_far(failure, heard.off)
-            return False
-        self.skews.learn(endpoint, heard.off)
+            return None
+        return heard.off
+
+    def _learn(self, trip: Trip, offset: float) -> None:
         label = self.client.endpoint_label
-        skew.report(label, heard.off)
-        trip.engine.state.hooks.emit(ClockSkewLearned(endpoint=label, offset=heard.off))
-        return True
+        self.skews.learn(str(self.client.token_endpoint), offset)
+        skew.report(label, offset)
+        trip.engine.state.hooks.emit(ClockSkewLearned(endpoint=label, offset=offset))
 
     async def take(self, trip: Trip, told: Told, deadline: float) -> Minted | Failure:
         """Make a token of what was told, where it is valid and a gain."""
@@ -134,13 +140,13 @@ class WireExchange(Exchange):
         refused = await self.validation.access_token(self.client, trip.flight.key, text, deadline=deadline)
         return refused or weighed(trip, self._minted(trip, told))
 
-    def _attempt(self, trip: Trip, reader: Reader, refresh_token: Secret | None) -> Attempt:
+    def _attempt(self, trip: Trip, reader: Reader, offset: float, refresh_token: Secret | None) -> Attempt:
         if refresh_token is not None:
             reader.seen.append(refresh_token)
         return Attempt(
             key=trip.flight.key,
             client=self.client,
-            wall=trip.engine.state.clock.wall() + self.skews.offset(str(self.client.token_endpoint)),
+            wall=trip.engine.state.clock.wall() + offset,
             read=reader.read,
             work=in_a_thread,
             refresh_token=refresh_token,
@@ -237,8 +243,6 @@ async def prepared(
             return error.failure
         except ConfigurationError as error:
             return misconfigured(str(error))
-        except TokenFlightError as error:  # the source of a subject token
-            return as_it_is(error, transient=error.transient)
         except Exception as error:  # client authentication of the user's own
             method = type(client.authentication).__name__
             return Failure(reason="credential", detail=f"{method} raised {type(error).__name__}")

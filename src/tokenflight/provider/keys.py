@@ -46,9 +46,12 @@ class Keys:
         return evolve(key, scope=None) if key.scope == fixed.scope else key
 
     def remember(self, typed: Typed, entry: Entry) -> None:
-        """Let the same words lead to *entry* from now on, where they can be remembered."""
+        """Let the same words lead to *entry* from now on, where they can be remembered.
+
+        A fleeting key's are not: they hold a token of somebody's, which is to go with the entry.
+        """
         scope = typed[3]
-        if isinstance(scope, str | frozenset | tuple | None):
+        if isinstance(scope, str | frozenset | tuple | None) and not entry.key.fleeting:
             if len(self.aliases) >= ALIASES:
                 self.aliases.clear()
             self.aliases[typed] = entry

@@ -10,7 +10,7 @@ from tokenflight.model.key import Subject, TokenKey
 from tokenflight.model.policy import RefreshPolicy
 from tokenflight.model.subject_token import SubjectToken
 from tokenflight.protocol.client import OAuthClient
-from tokenflight.protocol.grants import Fetch, effective_scope
+from tokenflight.protocol.grants import Fetch, Named, effective_scope
 from tokenflight.provider.shelf import Emit, Shelf
 from tokenflight.stores.contract import TokenRecord, record_name
 
@@ -90,6 +90,7 @@ def _name(client: OAuthClient, key: TokenKey) -> str:
             client.authentication.method,
             client.grant.grant_type,
             repr(client.grant),
+            client.grant.named_by if isinstance(client.grant, Named) else None,
             client.parameters,
             (subject.type, subject.id) if isinstance(subject, Subject) else None,
             None if audience is None else (audience.type, audience.value),

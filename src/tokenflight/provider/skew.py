@@ -25,7 +25,7 @@ MAX_OFFSET: Final = 900.0
 WITH_WORDS: Final = 2.0
 WITHOUT_WORDS: Final = 10.0
 """By how many seconds the clocks must differ to count as the reason, where the server speaks of time and where it says
-nothing. Its `Date` has whole seconds."""
+nothing in particular. Its `Date` has whole seconds."""
 
 MAX_ENDPOINTS: Final = 10_000
 _CODES: Final = frozenset({"invalid_grant", "invalid_client", "invalid_request"})
@@ -33,6 +33,10 @@ _MUTE: Final = frozenset({400, 401, 403})
 _OF_TIME: Final = re.compile(
     r"\b(?:exp|iat|nbf|date|time|times|timestamp|clock|skew|future|past|expir\w*|not[- ]?before|issued[- ]at"
     r"|too (?:early|late|old)|stale|lifetime)\b",
+    re.IGNORECASE,
+)
+_OF_SOMETHING_ELSE: Final = re.compile(
+    r"\b(?:jti|unique|replay\w*|kid|key|signature|sub|subject|user|aud|audience|iss|issuer|scope|secret|parameter)\b",
     re.IGNORECASE,
 )
 
@@ -60,14 +64,14 @@ def tolerance(failure: Failure, *, spends: bool) -> float | None:
 
     *spends* tells that the request spends what it presents: its `invalid_grant` is about that and nothing else.
     """
+    words = failure.description
     if failure.code is None:
-        silent = failure.description is None and failure.status in _MUTE
-        return WITHOUT_WORDS if silent else None
+        return WITHOUT_WORDS if words is None and failure.status in _MUTE else None
     if failure.code not in _CODES or (spends and failure.code == "invalid_grant"):
         return None
-    if failure.description is None:
-        return WITHOUT_WORDS
-    return WITH_WORDS if _OF_TIME.search(failure.description) else None
+    if words is not None and _OF_TIME.search(words):
+        return WITH_WORDS
+    return None if words is not None and _OF_SOMETHING_ELSE.search(words) else WITHOUT_WORDS
 
 
 def ahead(headers: Mapping[str, str], wall: float) -> float | None:

@@ -50,10 +50,6 @@ class BoundSource:
             return entry.token  # type: ignore[return-value]  # below fresh_until there is one
         return await self._holdings.engine.asking.token(self._find(), self._min_ttl)
 
-    async def lasting(self, min_ttl: float) -> Token:
-        """Return a token with *min_ttl* seconds left at least, where one can be had; see `TokenProvider.token`."""
-        return await self._holdings.engine.asking.token(self._find(), max(self._min_ttl, min_ttl))
-
     async def renew(self, rejected: Token | None = None, *, origin: str | None = None) -> Token:
         """Return another token than the one *rejected*; see `TokenProvider.renew`."""
         return await self._holdings.engine.asking.renew(self._find(), rejected, origin)
@@ -70,10 +66,6 @@ class BoundSource:
     async def forget(self) -> bool:
         """Drop the key and its token; see `TokenProvider.forget`."""
         return await self._holdings.forget(self.key)
-
-    def belongs_to(self, engine: Engine) -> bool:
-        """Tell whether it is a key of the provider whose engine this is."""
-        return self._holdings.engine is engine
 
     async def revoke(self) -> bool:
         """Drop the key and have its token revoked; see `TokenProvider.revoke`."""
@@ -107,3 +99,13 @@ class BoundSource:
             self._entry = self._holdings.engine.asking.entry(self.key)
             self._fast = VACANT if self._min_ttl else self._entry
         return self._entry
+
+
+def engine_of(source: BoundSource) -> Engine:
+    """Return the engine that keeps the key of *source*."""
+    return source._holdings.engine
+
+
+async def outliving(source: BoundSource, min_ttl: float) -> Token:
+    """Return a token of *source* with *min_ttl* seconds left at least, where one can be had."""
+    return await engine_of(source).asking.token(source._find(), max(source._min_ttl, min_ttl))

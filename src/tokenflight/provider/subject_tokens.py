@@ -18,7 +18,7 @@ from tokenflight.model.secret import Secret
 from tokenflight.model.subject_token import SubjectToken, TokenSource
 from tokenflight.model.token import Token
 from tokenflight.protocol.presented import blames_actor, blames_subject_token, unverified_end
-from tokenflight.provider.source import BoundSource
+from tokenflight.provider.source import BoundSource, engine_of, outliving
 
 _OVER = Failure(
     error=SubjectTokenExpiredError,
@@ -55,9 +55,12 @@ class SubjectTokens:
     _tokens: dict[int, Token] = field(factory=dict, repr=False)
     _doubt: _Doubt | None = field(default=None, repr=False)
     _renewed: bool = False
+    sources: tuple[TokenSource, ...] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        """Note when what is known by now ends, on the age clock."""
+        """Note what is asked before a place is taken, and when what is known by now ends, on the age clock."""
+        values = [part.value for part in self.subject.parts] if self._asks else []
+        self.sources = tuple(value for value in values if isinstance(value, TokenSource))
         for part in self.subject.parts:
             ends = [] if part.expires_at is None else [part.expires_at.timestamp()]
             if isinstance(part.value, Secret) and (end := unverified_end(part.value.reveal())) is not None:
@@ -68,12 +71,6 @@ class SubjectTokens:
     def of(cls, key: TokenKey, engine: Engine, label: str, *, asks: bool = True) -> SubjectTokens | None:
         """Return those of a key, presented at *label*; None where its subject is no token. *asks*: ask the sources."""
         return cls(key, key.subject, engine, label, asks) if isinstance(key.subject, SubjectToken) else None
-
-    @property
-    def sources(self) -> tuple[TokenSource, ...]:
-        """Return what is asked before a place is taken."""
-        values = [part.value for part in self.subject.parts] if self._asks else []
-        return tuple(value for value in values if isinstance(value, TokenSource))
 
     def over(self, now: float) -> bool:
         """Tell whether something that would be presented is past its end."""
@@ -159,7 +156,7 @@ class SubjectTokens:
         """Ask a source, for another token than a doubted one; where it has no other, what made it doubted stands."""
         try:
             if doubted is None and min_ttl and isinstance(source, BoundSource):
-                return await source.lasting(min_ttl)
+                return await outliving(source, min_ttl)
             if doubted is None:
                 return _checked(await source.token())
             return _checked(await source.renew(doubted.token, origin=self._label))
@@ -182,7 +179,7 @@ class SubjectTokens:
 
     def _kin(self, source: TokenSource) -> TokenKey | None:
         """Return the key of a source of this very provider."""
-        return source.key if isinstance(source, BoundSource) and source.belongs_to(self._engine) else None
+        return source.key if isinstance(source, BoundSource) and engine_of(source) is self._engine else None
 
     def _on_the_age_clock(self, epoch: float) -> float:
         clock = self._engine.state.clock
