@@ -37,7 +37,12 @@ class Authority:
     """Issues tokens to the clients in its books, each by the proof that it is registered with."""
 
     def __init__(
-        self, books: Books, turnstile: Turnstile, *, faults: Faults | None = None, keys: Mapping[str, KeyPair] | None = None
+        self,
+        books: Books,
+        turnstile: Turnstile,
+        *,
+        faults: Faults | None = None,
+        keys: Mapping[str, KeyPair] | None = None,
     ) -> None:
         self._books = books
         self._turnstile = turnstile

@@ -28,6 +28,7 @@ _LONGEST_ASSERTION: Final = 60.0
 _FILE: Final = re.compile(r"https://api\.box\.com/2\.0/files/\d+")
 _ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"
 _CLIENT: Final = frozenset({"grant_type", "client_id", "client_secret"})
+_SCOPES: Final = frozenset({"base_explorer", "base_preview", "item_download", "item_preview", "item_upload"})
 _PLANNED: Final = {429: {"retry-after": "1"}}
 
 Form: TypeAlias = Mapping[str, str]
@@ -111,6 +112,8 @@ class BoxDesk:
             raise Refused(400, "invalid_grant", "The subject_token provided is invalid")
         if not _FILE.fullmatch(form["resource"]) or parent[2] is not None:
             raise Refused(400, "invalid_resource", "The target resource is invalid.")
+        if not set(form["scope"].split(" ")) <= _SCOPES:
+            raise Refused(400, "invalid_scope", "The scope is unknown")
         self._books.parents.add(form["subject_token"])
         asked = (form["client_id"], None, form["resource"])
         return await self._issue(asked, token_type="bearer", issued_token_type=_ACCESS_TOKEN)

@@ -7,10 +7,10 @@ from typing import Final
 from attrs import frozen
 
 from tokenflight import (
-    Assertion,
     AuthorizationCode,
+    ClientAuthentication,
+    ClientSecretPost,
     Endpoints,
-    JWTBearer,
     OAuthClient,
     PrivateKeyJWT,
     TokenExchange,
@@ -19,7 +19,7 @@ from tokenflight.demo.authority import AUTH0, DOMAIN
 from tokenflight.demo.books import Books
 from tokenflight.demo.box_desk import AUTHORIZE, BOX
 from tokenflight.demo.logins import GRACE
-from tokenflight.demo.signatures import KeyPair
+from tokenflight.demo.signatures import KeyPair, console_config
 from tokenflight.dialects import auth0, box
 
 TENANTS: Final = tuple(f"tenant-{number:03}" for number in range(300))
@@ -44,58 +44,33 @@ class Clients:
 
     def all(self) -> dict[str, OAuthClient]:
         """Return those that are known by name from the start."""
-        desk = self._desk()
+        secrets, key = self.books.secrets, self.keys["backup"]
+        config = console_config("backup", secrets["backup"], key, enterprise=ENTERPRISE)
+        box_is_here = {"token_endpoint": f"{self.url}{BOX}"}
+        desk = box.client(
+            client_id="desk",
+            client_secret=secrets["desk"],
+            grant=AuthorizationCode(grace=GRACE),
+            endpoints=Endpoints(authorization=f"{self.url}{AUTHORIZE}"),
+            **box_is_here,
+        )
         return {
             "orders": self.orders("orders"),
-            "files": box.client(client_id="files", client_secret=self.books.secrets["files"], **self._box),
-            "backup": self._backup(),
-            "backup by file": self._narrowing(),
+            "files": box.client(client_id="files", client_secret=secrets["files"], **box_is_here),
+            "backup": box.jwt_client(config, **box_is_here),
+            "backup by file": box.jwt_client(config, grant=TokenExchange(), **box_is_here),
             **dict.fromkeys(DESKS, desk),
             "billing": self._billing(),
         }
 
     def orders(self, name: str) -> OAuthClient:
         """Return a client of Auth0 with a secret."""
-        secret = self.books.secrets[name]
-        return auth0.client(domain=DOMAIN, client_id=name, client_secret=secret, token_endpoint=f"{self.url}{AUTH0}")
+        return self._of_auth0(name, ClientSecretPost(self.books.secrets[name]))
 
     def _billing(self) -> OAuthClient:
-        """Return a client of Auth0 with a key in place of a secret."""
         key = self.keys["billing"]
-        proof = PrivateKeyJWT(key.pem, passphrase=key.passphrase, key_id=key.id)
-        return auth0.client(
-            domain=DOMAIN, client_id="billing", authentication=proof, token_endpoint=f"{self.url}{AUTH0}"
-        )
+        return self._of_auth0("billing", PrivateKeyJWT(key.pem, passphrase=key.passphrase, key_id=key.id))
 
-    def _backup(self) -> OAuthClient:
-        """Return an app of Box that signs for whom it acts for, from the developer console's config."""
-        key = self.keys["backup"]
-        signed = Assertion(
-            key.pem,
-            passphrase=key.passphrase,
-            key_id=key.id,
-            audience=box.TOKEN_ENDPOINT,
-            lifetime=30.0,
-            backdate=None,
-        )
-        grant = JWTBearer(signed, inside={"subject_type": "box_sub_type"})
-        return box.client(client_id="backup", client_secret=self.books.secrets["backup"], grant=grant, **self._box)
-
-    def _narrowing(self) -> OAuthClient:
-        """Return the same app where it narrows tokens to files."""
-        secret = self.books.secrets["backup"]
-        return box.client(client_id="backup", client_secret=secret, grant=TokenExchange(), **self._box)
-
-    def _desk(self) -> OAuthClient:
-        """Return an app of Box that people log in to."""
-        return box.client(
-            client_id="desk",
-            client_secret=self.books.secrets["desk"],
-            grant=AuthorizationCode(pkce=False, grace=GRACE),
-            endpoints=Endpoints(authorization=f"{self.url}{AUTHORIZE}"),
-            **self._box,
-        )
-
-    @property
-    def _box(self) -> dict[str, str]:
-        return {"token_endpoint": f"{self.url}{BOX}"}
+    def _of_auth0(self, name: str, proof: ClientAuthentication) -> OAuthClient:
+        endpoint = f"{self.url}{AUTH0}"
+        return auth0.client(domain=DOMAIN, client_id=name, authentication=proof, token_endpoint=endpoint)

@@ -87,7 +87,7 @@ def narrowed(counted: Narrowed) -> tuple[Promise, ...]:
     return (
         Promise(
             f"{files:,} files, one client and one parent token: one exchange each",
-            f"{exchanged:,} exchanges of {counted.parents} token{'' if counted.parents == 1 else 's'}",
+            f"{exchanged:,} exchanges of {counted.parents} {'token' if counted.parents == 1 else 'tokens'}",
             files > 0 and counted.parents == 1 and all(count == 1 for count in counted.exchanges),
         ),
         Promise(
@@ -105,7 +105,7 @@ def logged_in(counted: LoggedIn) -> tuple[Promise, ...]:
     return (
         Promise(
             "each refresh token is spent once, or again for a lost reply",
-            f"{len(counted.spent)} spent, {again} again, {counted.replies_lost} lost",
+            f"{len(counted.spent)} spent, {again} again; {counted.replies_lost} {_replies(counted.replies_lost)} lost",
             taken_once and max(counted.spent) <= 1 + counted.replies_lost,
         ),
         Promise(
@@ -149,3 +149,7 @@ def _answered(answers: tuple[int, ...]) -> str:
 
 def _jtis(jtis: tuple[str, ...]) -> str:
     return f"{len(jtis)} signed, {len(set(jtis))} jti"
+
+
+def _replies(count: int) -> str:
+    return "reply" if count == 1 else "replies"

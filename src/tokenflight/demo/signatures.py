@@ -25,7 +25,7 @@ class Untrue(Exception):  # noqa: N818  # it is a finding, not a fault
     """A JWT that is not believed; the text says which part of it."""
 
 
-@frozen
+@frozen(eq=False)
 class KeyPair:
     """A key as an app has it, encrypted, and as the authorization server knows it."""
 
