@@ -26,12 +26,12 @@ TENANTS: Final = tuple(f"tenant-{number:03}" for number in range(300))
 SECRETIVE: Final = ("orders", "files", "backup", "desk", *TENANTS)
 """Who has a client secret."""
 SIGNING: Final = ("backup", "billing")
-"""Who has a key. Box wants both of an app."""
+"""Who has a key; an app of Box has both."""
 LIFETIMES: Final = {"backup": 600, "desk": 2}
-"""A token that others are bought with outlives the act; a person's are over soon, so that there are many."""
+"""By client, in seconds: a token that others are bought with outlives its act; a person's are many, and soon over."""
 ENTERPRISE: Final = "1234567"
 DESKS: Final = ("desk", "desk by night")
-"""One app under two names: each keeps tokens of its own, and both live on a person's one refresh token."""
+"""One app under two names: two keys for each person, who live on that person's one refresh token."""
 
 
 @frozen
