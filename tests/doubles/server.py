@@ -18,6 +18,7 @@ from tokenflight.model.clock import Clock
 from tokenflight.testing import Act, Answer, Issue, Refuse, Reply, Request, Reset
 from tokenflight.testing.acts import USUAL, Script
 from tokenflight.testing.double import ScriptedDouble
+from tokenflight.testing.patience import Patience, seconds_to_wait
 
 _JTI_MEMORY: Final = 3600.0
 
@@ -41,6 +42,7 @@ class ServerDouble(ScriptedDouble[Visit]):
         self._queues: dict[str, deque[Script]] = {}
         self._habits: dict[str, Script] = {}
         self._jtis: dict[tuple[str, str], float] = {}
+        self._patience = Patience(self.clock)
 
     def now(self) -> float:
         """Return Unix time by the server's clock."""
@@ -85,7 +87,10 @@ class ServerDouble(ScriptedDouble[Visit]):
         return evolve(reply, headers=(*reply.headers, ("date", formatdate(self.now(), usegmt=True))))
 
     def _entry(self, request: Request) -> Visit:
-        return visit(request, number=len(self.ledger) + 1, now=self.clock.now())
+        seen = visit(request, number=len(self.ledger) + 1, now=self.clock.now())
+        if "grant_type" in seen.form:
+            self._patience.came(self.ledger, seen, seen.client)
+        return seen
 
     def _next(self, entry: Visit) -> Act:
         act = self._chosen(entry)
@@ -114,8 +119,12 @@ class ServerDouble(ScriptedDouble[Visit]):
 
     def _answered(self, entry: Visit, reply: Reply) -> None:
         super()._answered(entry, reply)
-        if reply.fault is None and reply.status >= 400:
-            entry.error = _error_code(reply.body)
+        if reply.fault is not None or reply.status < 400:
+            return
+        entry.error = _error_code(reply.body)
+        wait = seconds_to_wait(reply.header("retry-after"), self.now())
+        if wait is not None and "grant_type" in entry.form and (reply.status == 429 or reply.status >= 500):
+            self._patience.told(entry.origin, entry.client, wait)
 
     def _lifetime(self, entry: Visit, usual: Iterator[float] | float) -> Any:
         """Return the lifetime of the token that this request gets: the scripted one, else the usual."""

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import base64
+import ssl
+import tempfile
 from typing import Any
 
+import httpx
 import pytest
 from tests.doubles.auth0 import REVOKE, TOKEN
 from tests.doubles.auth0.scene import API, claims, credentials, machine, tenant, with_assertion, without
 from tests.doubles.reaching import WAYS, Way, failed, reached
 from tests.doubles.tokens import key, peeked, public, signed, unsigned
+from tests.kit.pki import Issued, authority
 
 from tokenflight.testing import VirtualClock
 
@@ -145,6 +149,31 @@ async def test_a_client_of_certificates_is_known_by_its_thumbprint() -> None:
         bare = await http.post(TOKEN, data=form)
         secret = await http.post(TOKEN, data=form | {"client_secret": double.tenant.clients["the-tls"].secret})
     assert [failed(answer) for answer in (bare, secret)] == [FAILED, FAILED]
+
+
+async def test_a_certificate_authenticates_over_tls_and_binds_the_token() -> None:
+    mine, other = authority().client("mine"), authority().client("other")
+    double = tenant()
+    double.client("the-tls", method="tls", thumbprint=mine.thumbprint)
+    form = {"grant_type": "client_credentials", "client_id": "the-tls", "audience": API}
+    async with double.serve(ssl_context=authority().server()) as url:
+        answers, token = [], ""
+        for issued in (mine, other):
+            async with httpx.AsyncClient(base_url=url, verify=_presenting(issued), trust_env=False) as http:
+                answers.append(await http.post(TOKEN, data=form))
+                token = token or answers[0].json()["access_token"]
+                answers.append(await http.get("/api", headers={"authorization": f"Bearer {token}"}))
+    assert [answer.status_code for answer in answers] == [200, 200, 401, 401]
+    assert (peeked(token) or {})["cnf"] == {"x5t#S256": mine.thumbprint}
+
+
+def _presenting(issued: Issued) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=authority().ca.cert_pem.bytes().decode())
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(issued.key + issued.certificate)
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
 
 
 async def test_a_public_client_has_no_token_of_its_own() -> None:

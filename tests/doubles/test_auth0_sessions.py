@@ -9,7 +9,7 @@ import httpx
 import pytest
 from tests.doubles.auth0 import AUTHORIZE, REVOKE, TOKEN, Auth0Double
 from tests.doubles.auth0.issuing import MARK
-from tests.doubles.auth0.scene import API, CALLBACK, EXCHANGE, credentials, machine, tenant, without
+from tests.doubles.auth0.scene import API, CALLBACK, OTHER, credentials, tenant, without
 from tests.doubles.reaching import WAYS, Way, failed, reached
 from tests.doubles.tokens import BadTokenError, key, peeked, verified
 
@@ -20,7 +20,6 @@ pytestmark = pytest.mark.anyio
 VERIFIER = "v" * 43
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).decode().rstrip("=")
 REFRESH = "refresh_token"
-ACCESS = "urn:ietf:params:oauth:token-type:access_token"
 LOST = (403, "invalid_grant", "Unknown or invalid refresh token.")
 
 
@@ -229,6 +228,20 @@ async def test_without_rotation_the_token_stays_and_a_family_lives_thirty_days()
     assert failed(missing)[1] == "invalid_request"
 
 
+async def test_a_refresh_token_may_be_good_for_further_audiences() -> None:
+    double = tenant()
+    async with reached(double) as http:
+        token = (await session(http, double))[REFRESH]
+        refused = await refreshed(http, token, audience=OTHER)
+        double.tenant.clients["the-spa"].refreshes = frozenset({OTHER})
+        answers = []
+        for audience in (OTHER, API):
+            answers.append((await refreshed(http, token, audience=audience)).json())
+            token = answers[-1][REFRESH]
+    assert failed(refused)[1] == "invalid_request"
+    assert [(peeked(told["access_token"]) or {})["aud"] for told in answers] == [OTHER, API]
+
+
 async def test_a_revoked_session_is_over() -> None:
     double = tenant()
     async with reached(double) as http:
@@ -239,60 +252,3 @@ async def test_a_revoked_session_is_over() -> None:
         dead = await refreshed(http, second[REFRESH])
     assert (done.status_code, done.content) == (200, b"")
     assert failed(dead) == LOST
-
-
-def exchanging(double: Auth0Double, text: str, kind: str, **fields: Any) -> dict[str, Any]:
-    form = {"grant_type": EXCHANGE, "subject_token": text, "subject_token_type": kind}
-    return machine(double, **form | fields)
-
-
-@pytest.mark.parametrize("way", WAYS)
-async def test_a_token_of_the_tenants_own_type_is_exchanged(way: Way) -> None:
-    double = tenant()
-    double.tenant.clients["the-post"].grant_types |= {EXCHANGE}
-    kind = "urn:acme:legacy-token"
-    double.tenant.subject_tokens[kind, "legacy"] = "auth0|old"
-    async with reached(double, way) as http:
-        told = (await http.post(TOKEN, data=exchanging(double, "legacy", kind, scope="read:a"))).json()
-        wrong = [
-            await http.post(TOKEN, data=exchanging(double, "unknown", kind)),
-            await http.post(TOKEN, data=exchanging(double, "legacy", "urn:acme:another")),
-            await http.post(TOKEN, data=exchanging(double, "legacy", "legacy-token")),
-            await http.post(TOKEN, data=exchanging(double, "legacy", "urn:ietf:params:oauth:token-type:jwt")),
-            await http.post(TOKEN, data=exchanging(double, "legacy", kind, actor_token="a")),
-            await http.post(TOKEN, data=exchanging(double, "legacy", kind, audience=None)),
-            await http.post(TOKEN, data=exchanging(double, "legacy", kind, requested_token_type="urn:x:y")),
-        ]
-        off = await http.post(TOKEN, data=exchanging(double, "legacy", kind) | credentials(double, "the-web"))
-    assert told == {
-        "access_token": told["access_token"],
-        "token_type": "Bearer",
-        "expires_in": 86400,
-        "scope": "read:a",
-        "issued_token_type": ACCESS,
-    }
-    assert (peeked(told["access_token"]) or {})["sub"] == "auth0|old"
-    assert [failed(answer)[:2] for answer in wrong] == [(400, "invalid_request")] * 7
-    assert failed(off)[1] == "unauthorized_client"
-    assert double.billed == 0
-
-
-async def test_an_api_asks_on_behalf_of_who_called_it_a_few_times_over() -> None:
-    double = tenant()
-    client = double.tenant.clients["the-post"]
-    client.grant_types |= {EXCHANGE}
-    async with reached(double) as http:
-        token = (await session(http, double))["access_token"]
-        stranger = await http.post(TOKEN, data=exchanging(double, token, ACCESS, requested_token_type=ACCESS))
-        client.resource_server = API
-        unsaid = await http.post(TOKEN, data=exchanging(double, token, ACCESS))
-        forged = await http.post(TOKEN, data=exchanging(double, token + "x", ACCESS, requested_token_type=ACCESS))
-        answers = []
-        for _ in range(5):
-            answers.append(await http.post(TOKEN, data=exchanging(double, token, ACCESS, requested_token_type=ACCESS)))
-            token = answers[-1].json().get("access_token", "")
-    chain = peeked(answers[1].json()["access_token"]) or {}
-    assert (chain["sub"], chain["act"]) == ("auth0|person", {"sub": "the-post", "act": {"sub": "the-post"}})
-    assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 400]
-    assert "Delegation chain" in (failed(answers[-1])[2] or "")
-    assert [failed(answer)[1] for answer in (stranger, unsaid, forged)] == ["invalid_request"] * 3

@@ -8,7 +8,7 @@ import json
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from attrs import field, frozen
 from cryptography import x509
@@ -18,6 +18,10 @@ from cryptography.x509.oid import NameOID
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey, import_key
+
+from tokenflight import Secret, Token
+
+AnyToken: TypeAlias = str | Secret | Token
 
 
 class NoSuchKeyError(Exception):
@@ -42,7 +46,7 @@ def key(kid: str, kind: str = "RSA") -> Key:
     if kind == "RSA":
         return RSAKey.generate_key(2048, {"kid": kid}, private=True)
     if kind.startswith("P-"):
-        return ECKey.generate_key(kind, {"kid": kid}, private=True)  # type: ignore[arg-type]
+        return ECKey.generate_key(kind, {"kid": kid}, private=True)
     return OKPKey.generate_key(kind, {"kid": kid}, private=True)  # type: ignore[arg-type]
 
 
@@ -111,12 +115,19 @@ def opened(text: str) -> Read:
     return Read(header, claims)
 
 
-def algorithm_of(text: str) -> Any:
-    """Return the `alg` that a JWT claims; None where it is none."""
+def text_of(token: AnyToken) -> str:
+    """Return what is sent of a token."""
+    if isinstance(token, Token):
+        token = token.access_token
+    return token.reveal() if isinstance(token, Secret) else token
+
+
+def header_of(text: str) -> dict[str, Any]:
+    """Return the header of what looks like a JWT, unverified; an empty one where it does not."""
     try:
-        return _header(text).get("alg")
+        return _header(text)
     except BadTokenError:
-        return None
+        return {}
 
 
 def peeked(text: str | None) -> dict[str, Any] | None:

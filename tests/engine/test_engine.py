@@ -252,6 +252,22 @@ async def test_a_flight_that_has_not_found_its_endpoint_may_be_forgotten() -> No
         assert bench.state.entries.find(KEY) is None
 
 
+async def test_who_changed_something_on_purpose_lifts_keys_and_their_client_and_no_others() -> None:
+    async with Bench().entered() as bench:
+        bench.script(REFUSED, failure("invalid_scope", transient=False, counts=False))
+        for which in (KEY, key("other", "another client")):
+            await bench.fails(which)
+        lane = bench.entry().lane
+        assert lane is not None
+        assert lane.last is not None
+        unasked = bench.entry(key("unasked"))
+        bench.engine.lift([KEY, unasked.key, key("unknown")])
+        assert (lane.last, bench.entry().failures) == (None, 0)
+        assert bench.entry(key("other", "another client")).failures == 1
+        assert bench.state.entries.find(key("unknown")) is None
+        assert (await bench.ask()).header == "Bearer t1"
+
+
 class DeadEvent:
     """The wake-up call of a loop that was closed."""
 

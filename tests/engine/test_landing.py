@@ -508,3 +508,32 @@ async def test_a_renewal_of_an_expiring_entry_beyond_the_maximum_makes_room_when
             await bench.clock.advance(0.1)
             assert len(got) == 2
         assert len(bench.state.entries) == 1
+
+
+async def test_a_token_that_came_by_no_flight_is_held_told_and_planned() -> None:
+    async with Bench().entered() as bench:
+        ear = Ear()
+        bench.engine.landing.watch(KEY, ear)
+        bench.engine.landing.plant(KEY, bench.minted("planted"))
+        assert (await bench.ask()).header == "Bearer planted"
+        assert bench.flown == []
+        assert ear.heard == ["landed"]
+        await bench.clock.settle()
+        [event] = bench.told(TokenLanded)
+        assert (event.trigger, event.waiters, event.took) == ("login", 0, 0.0)
+        await bench.ask()
+        await bench.clock.advance(66.0)
+        assert bench.triggers == ["schedule"]
+
+
+async def test_it_lifts_what_held_its_key_back_and_outlasts_a_flight_that_is_up() -> None:
+    async with Bench(latency=1.0).entered() as bench:
+        bench.script(REFUSED)
+        await bench.fails()
+        bench.engine.landing.plant(KEY, bench.minted("planted"))
+        assert (await bench.ask()).header == "Bearer planted"
+        bench.engine.launching.launch(bench.entry(), "call")
+        bench.engine.landing.plant(KEY, bench.minted("again"))
+        await bench.clock.advance(5.0)
+        assert bench.entry().token.header == "Bearer again"
+        assert bench.state.flights == {}

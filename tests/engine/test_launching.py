@@ -145,3 +145,33 @@ def test_one_that_cannot_be_copied_is_told_by_its_type() -> None:
     carried = as_it_is(WilfulError("CNRY-a", "b"))
     assert carried.prototype is None
     assert carried.detail == "the request for a token ended unexpectedly (WilfulError)"
+
+
+async def test_a_flight_apart_is_no_renewal_of_its_key_and_nothing_is_held_of_it() -> None:
+    async def work(flight: Flight) -> Minted | Failure:
+        seen.append(AIRBORNE.get())
+        await bench.clock.sleep_until(1.0)
+        return bench.minted("apart")
+
+    seen: list[Flight | None] = []
+    async with Bench().entered() as bench:
+        flight = bench.engine.launching.apart(KEY, "login", work)
+        assert bench.state.flights == {}
+        assert (await bench.ask()).header == "Bearer t1"
+        await bench.clock.run(flight.wait)
+        assert isinstance(flight.outcome, Minted)
+        assert flight.outcome.token.header == "Bearer apart"
+        assert bench.entry().token.header == "Bearer t1"
+        assert seen == [flight]
+
+
+async def test_one_that_fails_holds_nothing_back() -> None:
+    async def work(flight: Flight) -> Minted | Failure:
+        raise KeyError("CNRY-code")
+
+    async with Bench().entered() as bench:
+        flight = bench.engine.launching.apart(KEY, "login", work)
+        await bench.clock.run(flight.wait)
+        assert isinstance(flight.outcome, Failure)
+        assert flight.outcome.detail == "the request for a token ended unexpectedly (KeyError)"
+        assert bench.state.entries.find(KEY) is None

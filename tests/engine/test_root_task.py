@@ -187,6 +187,51 @@ async def test_a_stop_waits_no_longer_than_its_grace() -> None:
     assert house.cleaned == 1
 
 
+@pytest.mark.parametrize(("takes", "ended_at"), [(2.0, 2.0), (60.0, 5.0)])
+async def test_what_must_not_be_disturbed_is_let_finish_within_the_grace_and_broken_off_then(
+    takes: float, ended_at: float
+) -> None:
+    steps: list[str] = []
+
+    async def delicate() -> None:
+        with house.root.undisturbed():
+            try:
+                await house.clock.sleep_until(takes)
+                steps.append("done")
+            finally:
+                steps.append("over")
+        await anyio.sleep_forever()
+
+    house = House()
+    await house.root.start(5.0)
+    house.root.spawn(delicate)
+    await house.clock.settle()
+    await house.clock.run(house.root.stop, 5.0)
+    assert house.clock.now() == ended_at
+    assert steps == ["done", "over"] if takes < 5.0 else steps == ["over"]
+    assert not house.root.alive
+    assert house.cleaned == 1
+
+
+async def test_what_does_not_even_end_when_it_is_broken_off_is_left_a_second_later() -> None:
+    gate = anyio.Event()
+
+    async def stubborn() -> None:
+        with house.root.undisturbed(), anyio.CancelScope(shield=True):
+            await gate.wait()
+
+    house = House()
+    await house.root.start(1.0)
+    house.root.spawn(stubborn)
+    await house.clock.settle()
+    await house.clock.run(house.root.stop, 2.0)
+    assert house.clock.now() == 3.0
+    assert house.root.alive
+    gate.set()
+    await house.clock.settle()
+    assert not house.root.alive
+
+
 async def test_a_cleanup_takes_no_longer_than_its_grace() -> None:
     house = House(cleanup=anyio.sleep_forever)
     await house.root.start(3.0)

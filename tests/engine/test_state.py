@@ -159,3 +159,14 @@ async def test_a_sample_that_finds_nobody_is_drawn_again() -> None:
     bench.state.entries._draw = lambda low, high: next(draws)
     bench.entry(key("new"))
     assert bench.state.entries.find(key("99")) is None
+
+
+async def test_without_a_root_task_there_is_nothing_to_disturb() -> None:
+    bench = Bench()
+    with bench.state.undisturbed():
+        pass
+    async with bench.entered():
+        assert bench.state.root is not None
+        with bench.state.undisturbed():
+            assert len(bench.state.root._undisturbed) == 1
+        assert not bench.state.root._undisturbed

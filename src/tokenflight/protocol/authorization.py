@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,11 +18,12 @@ from tokenflight.errors import ConfigurationError
 from tokenflight.model.key import Audience, TokenKey
 from tokenflight.model.secret import Secret
 from tokenflight.protocol.client import OAuthClient
-from tokenflight.protocol.client_authentication import Attempt, RequestParts
+from tokenflight.protocol.client_authentication import Attempt, RequestParts, has_surrogate
 from tokenflight.protocol.grants import audience_fields
 from tokenflight.protocol.refreshing import RefreshToken, as_grace, revealed, session_fields
 
 _ENTROPY: Final = 32
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^#]+")
 _SET_HERE: Final = frozenset(
     {"response_type", "client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge", "code_challenge_method"}
 )
@@ -96,16 +98,11 @@ class AuthorizationRequest:
     @classmethod
     def load(cls, text: str | Secret) -> AuthorizationRequest:
         """Return the request that `dump` gave. Raises ConfigurationError, which shows nothing of it, for other text."""
+        dumped = Secret(text)
+        del text  # no traceback with locals is to show the verifier
         try:
-            kept: dict[str, Any] = json.loads(Secret(text).reveal())
-            return cls(
-                **{name: _text(kept[name], optional=name in _OPTIONAL) for name in _PLAIN},
-                expires_at=datetime.fromtimestamp(kept["expires_at"], UTC),
-                scope=None if kept["scope"] is None else frozenset(map(_text, kept["scope"])),
-                audience=None if kept["audience"] is None else Audience(*kept["audience"]),
-                verifier=None if kept["verifier"] is None else Secret(kept["verifier"]),
-            )
-        except (ValueError, TypeError, LookupError, OverflowError, ConfigurationError):
+            return cls(**_loaded(dumped))
+        except (ValueError, TypeError, LookupError, OverflowError, OSError, RecursionError, ConfigurationError):
             pass
         raise ConfigurationError("this is no dumped AuthorizationRequest: load what dump() gave, unchanged")
 
@@ -178,13 +175,19 @@ def _url(endpoint: str, said: Mapping[str, str | None], parameters: Mapping[str,
     twice = sorted(parameters.keys() & (_SET_HERE | said.keys()))
     if twice:
         raise ConfigurationError(f"the parameter {twice[0]!r} is set by the library: say it by an argument of begin()")
-    query = {"response_type": "code", **{name: value for name, value in said.items() if value is not None}}
+    query = {
+        "response_type": "code",
+        **{name: value for name, value in said.items() if value is not None},
+        **parameters,
+    }
+    if any(has_surrogate(name + value) for name, value in query.items()):
+        raise ConfigurationError("a parameter holds a lone surrogate, which has no UTF-8 form: check what sets it")
     joint = "&" if urlsplit(endpoint).query else "?"
-    return f"{endpoint}{joint}{urlencode({**query, **parameters})}"
+    return f"{endpoint}{joint}{urlencode(query)}"
 
 
 def _redirect(uri: str | None) -> str | None:
-    if uri is not None and (not isinstance(uri, str) or not urlsplit(uri).scheme or "#" in uri):
+    if uri is not None and (not isinstance(uri, str) or not _ABSOLUTE.fullmatch(uri)):
         raise ConfigurationError("redirect_uri is an absolute URL without fragment: pass the one that is registered")
     return uri
 
@@ -196,6 +199,17 @@ def _challenge(verifier: Secret | None) -> dict[str, str]:
     digest = hashlib.sha256(verifier.reveal().encode("ascii")).digest()
     challenge = base64.urlsafe_b64encode(digest).decode("ascii").rstrip("=")
     return {"code_challenge": challenge, "code_challenge_method": "S256"}
+
+
+def _loaded(dumped: Secret) -> dict[str, Any]:
+    kept: dict[str, Any] = json.loads(dumped.reveal())
+    return {
+        **{name: _text(kept[name], optional=name in _OPTIONAL) for name in _PLAIN},
+        "expires_at": datetime.fromtimestamp(kept["expires_at"], UTC),
+        "scope": None if kept["scope"] is None else frozenset(map(_text, kept["scope"])),
+        "audience": None if kept["audience"] is None else Audience(*kept["audience"]),
+        "verifier": None if kept["verifier"] is None else Secret(kept["verifier"]),
+    }
 
 
 def _text(value: Any, *, optional: bool = False) -> Any:

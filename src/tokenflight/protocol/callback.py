@@ -10,6 +10,7 @@ from tokenflight.errors import AuthorizationResponseError, TokenEndpointError
 from tokenflight.model.failure import Failure
 from tokenflight.model.secret import Secret
 from tokenflight.protocol.authorization import AuthorizationRequest
+from tokenflight.protocol.client_authentication import has_surrogate
 from tokenflight.protocol.redaction import Redaction
 from tokenflight.protocol.refusals import HINTS
 
@@ -35,6 +36,8 @@ def read_callback(
     if not _same(told.get("state", ""), request.state):
         return _refused("state", "the callback's state is not that of this login")
     iss = told.get("iss")
+    if request.issuer != issuer:
+        return _refused("issuer", "the client has another issuer than when this login was begun")
     if issuer is not None and ((iss is None and names_issuer) or (iss is not None and not _same(iss, issuer))):
         return _refused("issuer", "the callback is not from the server that this login was begun at")
     if "error" in told:
@@ -45,7 +48,7 @@ def read_callback(
 
 
 def _told(callback_url: str) -> dict[str, str] | None:
-    if not isinstance(callback_url, str) or len(callback_url) > _MAX_LENGTH:
+    if not isinstance(callback_url, str) or len(callback_url) > _MAX_LENGTH or has_surrogate(callback_url):
         return None
     try:
         pairs = parse_qsl(

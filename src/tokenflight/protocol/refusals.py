@@ -124,6 +124,7 @@ class Refusals:
             reason="dialect",
             detail=self.redaction.clean(str(problem)) or "the client's dialect failed: check its functions",
             transient=False,
+            lost=self.answer.succeeded,
             **self._facts({}),
         )
 

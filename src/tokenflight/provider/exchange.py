@@ -62,6 +62,10 @@ class WireExchange(Exchange):
     validation: Validation
     skews: Skews
 
+    def again(self, result: Failure, now: float) -> bool | None:
+        """Say that what is spent by its first send is never sent again, such as a code; else it goes by who waits."""
+        return None if self.client.grant.repeatable else False
+
     async def __call__(self, trip: Trip, deadline: float) -> Minted | Failure:
         """Return a token that is a gain, or why there is none, by *deadline* on the age clock."""
         told = await self.ask(trip, deadline)

@@ -130,8 +130,7 @@ class Holdings:
 
     async def forget_client(self, name: str, subject: AnySubject | None) -> int:
         """Let go of a client's keys and sessions, or of one subject's of them; return how many keys there were."""
-        sessions = self.lineages.of_client(name)
-        await self.lineages.drop(each for each in sessions if subject is None or each.subject == subject)
+        await self._end_sessions(name, subject)
         keys = [entry.key for entry in self.engine.state.entries.of_client(name)]
         chosen = [key for key in keys if subject is None or key.subject == subject]
         for key in chosen:
@@ -140,6 +139,14 @@ class Holdings:
             self.clients.drop(name)
             self.engine.state.lanes.drop_client(name)
         return len(chosen)
+
+    async def _end_sessions(self, name: str, subject: AnySubject | None) -> None:
+        """End a client's sessions, or a subject's, which may be one that only the store knows."""
+        client = None if subject is None else self.clients.known(name) or await self.clients.find(name)
+        if isinstance(client, OAuthClient):
+            self.lineages.of(client, TokenKey(client=name, subject=subject))
+        sessions = self.lineages.of_client(name)
+        await self.lineages.drop(each for each in sessions if subject is None or each.subject == subject)
 
     async def _changed(self, name: str, was: OAuthClient) -> None:
         """Let go of what is held under a name that stands for another client from now on."""

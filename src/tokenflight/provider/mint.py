@@ -14,6 +14,7 @@ from tokenflight.engine.engine import Engine
 from tokenflight.engine.flight import Flight, Minted
 from tokenflight.errors import ConfigurationError
 from tokenflight.model.failure import Failure
+from tokenflight.model.key import TokenKey
 from tokenflight.model.policy import RefreshPolicy
 from tokenflight.protocol.client import OAuthClient
 from tokenflight.protocol.grants import Fetch, check_key
@@ -21,7 +22,8 @@ from tokenflight.provider.clients import Clients
 from tokenflight.provider.connection import Connection
 from tokenflight.provider.discovery import Discovery
 from tokenflight.provider.exchange import FetchExchange, WireExchange, misconfigured
-from tokenflight.provider.lineages import Lineage, Lineages
+from tokenflight.provider.lineage import Lineage
+from tokenflight.provider.lineages import Lineages
 from tokenflight.provider.records import Records
 from tokenflight.provider.skew import Skews
 from tokenflight.provider.spending import Spending
@@ -69,8 +71,11 @@ class Mint:
         lineage = self._lineages.of(client, flight.key)
         if lineage is None:
             return await self._bring(flight, client, None)
-        async with lineage.turn:
-            return await self._bring(flight, client, lineage)
+        try:
+            async with lineage.turn:
+                return await self._bring(flight, client, lineage)
+        finally:
+            self._lineages.let_go(lineage)
 
     async def _bring(self, flight: Flight, client: OAuthClient, lineage: Lineage | None) -> Minted | Failure:
         """Take what the store has, or fly; save what is brought."""
@@ -84,7 +89,8 @@ class Mint:
         if isinstance(result, Failure):
             return stored or evolve(result, grant_type=result.grant_type or client.grant.grant_type)
         if not flight.forgotten:
-            await self._records.save(client, flight.key, result, self._engine.state.hooks.emit, after=record)
+            with self._engine.state.undisturbed():
+                await self._records.save(client, flight.key, result, self._engine.state.hooks.emit, after=record)
         if flight.forgotten:  # before or while it was saved
             await self._records.discard(client, flight.key, self._engine.state.hooks.emit)
         return result
@@ -92,6 +98,12 @@ class Mint:
     async def once(self, flight: Flight, client: OAuthClient) -> Minted | Failure:
         """Make a request that is no renewal of its key: nothing is looked for or kept."""
         return await self._board(flight, client, None).fly()
+
+    async def keep(self, client: OAuthClient, key: TokenKey, minted: Minted) -> None:
+        """Save a token that came by no flight of *key*, in place of the one before."""
+        emit = self._engine.state.hooks.emit
+        before = await self._records.load(client, key, emit)
+        await self._records.save(client, key, minted, emit, after=before)
 
     def _boarded(self, flight: Flight, client: OAuthClient, lineage: Lineage | None) -> Trip | None:
         """Board where it is known by now where to ask."""

@@ -29,6 +29,7 @@ SubjectOf: TypeAlias = Callable[[Token], "Subject | str"]
 """Tells from the token of a login whose it is."""
 
 LIFETIME: Final = 600.0
+LONGEST: Final = 86_400.0
 VALIDATING: Final = 10.0
 _NO_ID_TOKEN: Final = Failure(
     error=TokenValidationError,
@@ -63,14 +64,14 @@ class Sessions:
         """Begin a login: send the person to the `url` of what is returned, and keep it until they come back.
 
         *redirect_uri* goes along only where it is given; *parameters* are further ones of the authorization request,
-        such as `prompt`; after *lifetime* seconds the login is over. Raises ConfigurationError where the client has no
-        authorization endpoint or another grant than AuthorizationCode, TokenRequestError where the server's metadata
-        cannot be had.
+        such as `prompt`; after *lifetime* seconds, a day at most, the login is over. Raises ConfigurationError where
+        the client has no authorization endpoint or another grant than AuthorizationCode, TokenRequestError where the
+        server's metadata cannot be had.
         """
         name = self._holdings.clients.name(client)
         key = TokenKey(client=name, audience=as_audience(audience), scope=as_scope(scope))
         found = await self._client(key, "authorization")
-        until = self._holdings.engine.state.clock.wall() + seconds("lifetime", lifetime)
+        until = self._holdings.engine.state.clock.wall() + min(seconds("lifetime", lifetime), LONGEST)
         return begin(found, key, redirect_uri=redirect_uri, parameters=parameters, until=until)
 
     async def redeem(
@@ -87,11 +88,13 @@ class Sessions:
         *subject* raises.
         """
         key = TokenKey(client=request.client, audience=request.audience, scope=request.scope)
+        callback = Secret(str(callback_url) or "?")
+        del callback_url  # the code in it is good until it is spent, and a traceback shows what its frames hold
         self._holdings.engine.asking.require_open()
         client = await self._client(key)
         whole, names_issuer = await self._server(client, key)
         wall = self._holdings.engine.state.clock.wall()
-        code = read_callback(request, callback_url, wall=wall, issuer=client.issuer, names_issuer=names_issuer)
+        code = read_callback(request, callback.reveal(), wall=wall, issuer=client.issuer, names_issuer=names_issuer)
         if isinstance(code, Failure):
             raise code.exception(key)
         self._redeem_once(request, key, wall)
@@ -116,6 +119,7 @@ class Sessions:
         Nothing is sent. What holds the subject's keys back is lifted; tokens that are held stay. Raises
         ConfigurationError where the client's grant spends no refresh token.
         """
+        refresh_token = Secret(refresh_token)
         key = TokenKey(client=self._holdings.clients.name(client), subject=_subject(subject))
         found = await self._client(key)
         lineage = self._holdings.lineages.of(found, key)
@@ -123,7 +127,7 @@ class Sessions:
             raise ConfigurationError(
                 f"{found.grant.grant_type} spends no refresh token: give the client grant=RefreshToken()"
             )
-        await self._holdings.lineages.adopt(lineage, Secret(refresh_token), key)
+        await self._holdings.lineages.adopt(lineage, refresh_token, key)
         self._holdings.engine.lift(lineage.keys)
 
     async def _client(self, key: TokenKey, *needs: str) -> OAuthClient:
@@ -196,10 +200,12 @@ class Sessions:
         except ConfigurationError as error:
             return misconfigured(str(error))
         holdings, token = self._holdings, minted.token
-        lineage = holdings.lineages.of(client, key)
-        if lineage is not None and token.refresh_token is not None:
+        if token.refresh_token is not None and (lineage := holdings.lineages.of(client, key)) is not None:
             await holdings.lineages.adopt(lineage, token.refresh_token, key)
             holdings.engine.lift(lineage.keys)
+            # A session can repeat what a code cannot; and the refresh token is its alone.
+            minted = evolve(minted, default_lifetime=client.default_lifetime, token=token.alone())
+        await holdings.mint.keep(client, key, minted)
         holdings.engine.landing.plant(key, minted)
         return minted
 

@@ -40,9 +40,9 @@ class Shelf:
         """Keep a record in place of the one of generation *expected*; False where another is there."""
         return await self._bounded("save", key, self._store.save(name, record, expected=expected), emit)
 
-    async def discard(self, name: str, key: TokenKey, emit: Emit) -> None:
+    async def discard(self, name: str, key: TokenKey, emit: Emit) -> Failed | None:
         """Remove what lies under *name*."""
-        await self._bounded("discard", key, self._store.discard(name), emit)
+        return await self._bounded("discard", key, self._store.discard(name), emit)
 
     async def _bounded(
         self, operation: Literal["load", "save", "discard"], key: TokenKey, work: Awaitable[T], emit: Emit

@@ -14,7 +14,8 @@ from tokenflight.model.secret import Secret
 from tokenflight.protocol.authorization import AuthorizationCode
 from tokenflight.protocol.refreshing import LOST_REPLY_WINDOW, RefreshToken
 from tokenflight.provider.exchange import Told, WireExchange
-from tokenflight.provider.lineages import IN_DOUBT, LOGGED_OUT, Lineage, Lineages, lost
+from tokenflight.provider.lineage import IN_DOUBT, LOGGED_OUT, Lineage, lost
+from tokenflight.provider.lineages import Lineages
 from tokenflight.provider.trip import Exchange, Trip
 from tokenflight.stores.contract import SessionRecord
 
@@ -29,18 +30,18 @@ class Spending(Exchange):
     lineages: Lineages
     lineage: Lineage
 
-    def limit(self, left: float | None, retry: RetryPolicy) -> float:
-        """Return how long one attempt may take: one that is cut short may leave the session's fate unknown.
+    def deadline(self, now: float, latest: float, left: float | None, retry: RetryPolicy) -> float:
+        """Return when an attempt ends, however late it begins: cut short, it may leave the session's fate unknown.
 
         Where the server's grace is known, there is time for two more within it.
         """
         grant = self.wire.client.grant
         grace = grant.grace if isinstance(grant, RefreshToken | AuthorizationCode) else None
-        return min(LOST_REPLY_WINDOW, grace) / _TRIES_IN_GRACE if grace else retry.total_timeout
+        return now + (min(LOST_REPLY_WINDOW, grace) / _TRIES_IN_GRACE if grace else retry.total_timeout)
 
     def again(self, result: Failure, now: float) -> bool | None:
         """Say whether to try again at once, whoever waits; None where that goes by who waits."""
-        if result is IN_DOUBT:
+        if result.reason == IN_DOUBT.reason:
             return False
         doubt = self.lineage.doubt
         return doubt.in_window(now) if result.lost and doubt is not None else None
@@ -66,7 +67,8 @@ class Spending(Exchange):
             elif not replaced and not (isinstance(told, Failure) and told.lost):
                 lineage.heard(was)
         if isinstance(told, Told):
-            return await self.wire.take(trip, told, deadline)
+            issued = evolve(told.issued, refresh_token=None)  # it is the session's: who else spent it would end it
+            return await self.wire.take(trip, evolve(told, issued=issued), deadline)
         return told if replaced else await self._failed(trip, deadline, told, session)
 
     async def _keep(self, trip: Trip, told: Told) -> None:
@@ -84,7 +86,7 @@ class Spending(Exchange):
         await self.lineages.look(lineage, trip.flight.key)
         if lineage.session is None:
             return LOGGED_OUT
-        if lineage.session is not session:
+        if lineage.session.refresh_token != session.refresh_token:
             return await self(trip, deadline)
         return self._over(trip, lost(ambiguous=doubt is not None or lineage.unsure, detail=told.detail), told)
 

@@ -25,12 +25,15 @@ class Exchange(ABC):
     async def __call__(self, trip: Trip, deadline: float) -> Minted | Failure:
         """Make one request, which ends at *deadline* on the age clock; counts it in `trip.attempts` when it is sent."""
 
-    def limit(self, left: float | None, retry: RetryPolicy) -> float:
-        """Return how long it may take, where a held token has *left* seconds; None for no token."""
-        return attempt_limit(left, retry)
+    def deadline(self, now: float, latest: float, left: float | None, retry: RetryPolicy) -> float:
+        """Return when it ends that begins *now*: by *latest*, for a held token with *left* seconds; None for none."""
+        return min(now + attempt_limit(left, retry), latest)
 
     def again(self, result: Failure, now: float) -> bool | None:
-        """Say whether to try again after a transient failure; None where that goes by who waits."""
+        """Say whether to try again after a transient failure; None where that goes by who waits.
+
+        True: even where the endpoint seems to be down.
+        """
         return None
 
 
@@ -51,6 +54,7 @@ class Trip:
     attempts: int = 0
     throttles: int = 0
     started_at: float | None = None
+    insists: bool = False
     grounded: bool = False
 
     @property
@@ -131,8 +135,9 @@ class Trip:
         self.tries += 1
         entry = self.engine.state.entries.find(self.flight.key)
         left = entry.left(now) if entry is not None and not self.flight.rejects else 0.0
-        limit = self.exchange.limit(left if left > 0 else None, self.engine.state.retry)
-        return await self.exchange(self, min(now + limit, self._latest(now)))
+        known = left if left > 0 else None
+        deadline = self.exchange.deadline(now, self._latest(now), known, self.engine.state.retry)
+        return await self.exchange(self, deadline)
 
     def _heard(self, result: Minted | Failure) -> Minted | Failure:
         """Tell the endpoint's health, unless nothing was sent; report a failed attempt."""
@@ -155,19 +160,19 @@ class Trip:
         if not result.transient:
             return 0.0 if self.subject is not None and self.subject.mends(result) else None
         now, retry, draw = self.engine.state.clock.now(), self.engine.state.retry, self.engine.state.clock.uniform
-        asked = self.lane.retry_after_at - now
+        asked, again = self.lane.retry_after_at - now, self.exchange.again(result, now)
+        self.insists = again is True
+        if again is False:
+            return None
         if result.throttled:
             pause = asked if asked > 0 else retry_pause(self.throttles, retry, draw)
-        elif not self._worth_another(result, now):
+        elif not (self.insists or self._worth_another()):
             return None
         else:
             pause = max(asked, retry_pause(self.tries, retry, draw))
         return pause if now + pause < self._latest(now) else None
 
-    def _worth_another(self, result: Failure, now: float) -> bool:
-        again = self.exchange.again(result, now)
-        if again is not None:
-            return again
+    def _worth_another(self) -> bool:
         return (
             self.flight.waiting > 0
             and self.tries < self.engine.state.retry.attempts
@@ -175,7 +180,8 @@ class Trip:
         )
 
     def _brake(self, now: float) -> Brake | None:
-        return self.lane.brake(self.flight.key, now, looking=self.flight.trigger == "look")
+        brake = self.lane.brake(self.flight.key, now, looking=self.flight.trigger == "look")
+        return None if self.insists and brake is not None and brake.reason == "probing" else brake
 
     def _latest(self, now: float) -> float:
         return (now if self.started_at is None else self.started_at) + self.engine.state.retry.total_timeout

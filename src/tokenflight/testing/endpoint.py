@@ -7,7 +7,6 @@ import math
 import secrets
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from email.utils import parsedate_to_datetime
 from itertools import cycle, repeat
 from typing import Any, ClassVar, Final, TypeAlias
 
@@ -17,16 +16,14 @@ from tokenflight.model.clock import Clock
 from tokenflight.model.secret import Secret
 from tokenflight.model.token import Token
 from tokenflight.testing.acts import Answer, Error, Issue, Throttle
-from tokenflight.testing.clock import VirtualClock
 from tokenflight.testing.double import ScriptedDouble
 from tokenflight.testing.exchange import Reply, Request
 from tokenflight.testing.forms import FORM, TokenEntry, read
+from tokenflight.testing.patience import Patience, seconds_to_wait
 
 Lifetime: TypeAlias = float | None
 AnyToken: TypeAlias = str | Secret | Token
 
-_LONGEST_PAUSE: Final = 600.0
-_ON_THEIR_WAY: Final = 0.05
 _NO_STORE: Final = (("content-type", "application/json"), ("cache-control", "no-store"), ("pragma", "no-cache"))
 
 
@@ -95,7 +92,7 @@ class FakeTokenEndpoint(ScriptedDouble[TokenEntry]):
         self._latest: dict[tuple[str, ...], IssuedToken] = {}
         self._rate: tuple[int, float | None] | None = None
         self._admitted: deque[float] = deque()
-        self._not_before: dict[tuple[str, str | None], tuple[float, float]] = {}
+        self._patience = Patience(self.clock)
 
     @property
     def expires_in(self) -> Lifetime | Sequence[Lifetime]:
@@ -147,12 +144,7 @@ class FakeTokenEndpoint(ScriptedDouble[TokenEntry]):
 
     def _entry(self, request: Request) -> TokenEntry:
         entry = read(request, number=len(self.ledger) + 1, now=self.clock.now())
-        given, until = self._not_before.get((request.origin, entry.client), (math.inf, 0.0))
-        if given < entry.started < until - 0.005:
-            self.ledger.complain(
-                "retry_after",
-                f"request {entry.number} of {entry.client!r} came {until - entry.started:g} s before it was let to",
-            )
+        self._patience.came(self.ledger, entry, entry.client)
         return entry
 
     def _usual(self, entry: TokenEntry) -> Reply:
@@ -237,25 +229,9 @@ class FakeTokenEndpoint(ScriptedDouble[TokenEntry]):
         if reply.fault is not None or reply.status < 400:
             return
         entry.error = _error_code(reply.body)
-        entry.retry_after = self._seconds(reply.header("retry-after"))
+        entry.retry_after = seconds_to_wait(reply.header("retry-after"), self.clock.wall())
         if entry.retry_after is not None and (reply.status == 429 or reply.status >= 500):
-            now = self.clock.now()
-            # What had set out by then is on its way still; in virtual time, nothing moves within a moment.
-            grace = 0.0 if isinstance(self.clock, VirtualClock) else _ON_THEIR_WAY
-            until = now + min(entry.retry_after, _LONGEST_PAUSE)
-            self._not_before[entry.request.origin, entry.client] = (now + grace, until)
-
-    def _seconds(self, retry_after: str | None) -> float | None:
-        if retry_after is None:
-            return None
-        try:
-            return max(0.0, float(retry_after))
-        except ValueError:
-            pass
-        try:
-            return max(0.0, parsedate_to_datetime(retry_after).timestamp() - self.clock.wall())
-        except ValueError:
-            return None
+            self._patience.told(entry.request.origin, entry.client, entry.retry_after)
 
 
 def _proven(entry: TokenEntry, known: _Client) -> bool:

@@ -58,7 +58,7 @@ async def exchange(
             raise
         except Exception as error:  # a transport may raise anything; all of it becomes a value
             failure = failure_of(error, request.asked)
-    return evolve(failure, lost=connecting.sent if connecting.followed else failure.reason not in _BEFORE_SENDING)
+    return evolve(failure, lost=connecting.answering or connecting.lost(failure.reason))
 
 
 class _Connecting:
@@ -71,14 +71,14 @@ class _Connecting:
     Called by httpcore as its `trace`; other transports do not call it.
     """
 
-    __slots__ = ("_loose", "_stream", "followed", "sent")
+    __slots__ = ("_followed", "_loose", "_stream", "answering", "sent")
 
     def __init__(self) -> None:
         self._stream: Any = None
-        self._loose = self.followed = self.sent = False
+        self._loose = self._followed = self.sent = self.answering = False
 
     async def __call__(self, event: str, info: dict[str, Any]) -> None:
-        self.followed = True
+        self._followed = True
         step = event.rpartition(".")[0].rpartition(".")[2]
         if step in {"connect_tcp", "connect_unix_socket", "start_tls"}:
             self._stream = info.get("return_value", self._stream)
@@ -86,7 +86,13 @@ class _Connecting:
             if event.endswith(".complete"):
                 await anyio.lowlevel.checkpoint_if_cancelled()
         elif step == "send_request_headers":
-            self._loose, self.sent = False, True
+            self._loose = False
+            # A proxy is asked for a way first, which is no request yet.
+            self.sent |= getattr(info.get("request"), "method", b"CONNECT") != b"CONNECT"
+
+    def lost(self, reason: str) -> bool:
+        """Tell whether what failed for *reason*, before an answer began, may have reached the server."""
+        return self.sent if self._followed else reason not in _BEFORE_SENDING
 
     async def aclose(self) -> None:
         if self._loose and self._stream is not None:
@@ -102,6 +108,7 @@ async def _exchange(
     except BaseException:
         await close(connecting, clock)
         raise
+    connecting.answering = True
     try:
         return await _read(response, request.asked)
     except (httpx.NetworkError, httpx.RemoteProtocolError) as error:

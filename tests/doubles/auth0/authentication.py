@@ -35,8 +35,7 @@ def authenticated(tenant: Tenant, seen: Visit, now: float) -> Client:
         raise wrong
     if client.method == "private_key_jwt":
         _check_assertion(seen, client, now)
-    # The certificate is what the kit's server tells of the connection, where it was told to ask for one.
-    if client.method == "tls" and client.thumbprint != getattr(seen.request, "thumbprint", None):
+    if client.method == "tls" and client.thumbprint != seen.request.thumbprint:
         raise wrong
     return client
 
@@ -86,8 +85,9 @@ def _name(value: Any) -> bool:
 
 
 def _in_time(claims: dict[str, Any], now: float) -> bool:
-    until = claims.get("exp")
     begun = [claims[name] for name in ("iat", "nbf") if name in claims]
-    if any(isinstance(moment, bool) or not isinstance(moment, int | float) for moment in (until, *begun)):
+    moments = [claims.get("exp"), *begun]
+    if any(isinstance(moment, bool) or not isinstance(moment, int | float) for moment in moments):
         return False
+    until = float(claims["exp"])
     return now < until <= now + _LONGEST_LIFE and all(moment <= now + _SKEW for moment in begun)

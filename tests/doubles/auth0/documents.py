@@ -8,7 +8,7 @@ from typing import Any
 def discovery(origin: str, mtls_origin: str | None) -> dict[str, Any]:
     """Return the discovery document of the tenant at *origin*; its issuer ends in a slash."""
     methods = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
-    document = {
+    document: dict[str, Any] = {
         "issuer": f"{origin}/",
         "authorization_endpoint": f"{origin}/authorize",
         "token_endpoint": f"{origin}/oauth/token",

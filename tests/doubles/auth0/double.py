@@ -17,6 +17,7 @@ from tests.doubles.auth0.refusals import RefusedError
 from tests.doubles.auth0.sessions import Sessions
 from tests.doubles.auth0.state import Api, Client, ClientGrant, Organization, Quota, Tenant
 from tests.doubles.server import Route, ServerDouble
+from tests.doubles.tokens import AnyToken, text_of
 from tests.doubles.visits import FORM, JSON, Visit
 from tests.kit.canary import canary
 
@@ -93,14 +94,14 @@ class Auth0Double(ServerDouble):
             scopes=scopes, organization_usage=usage, organizations=frozenset(organizations)
         )
 
-    def is_live(self, token: str) -> bool:
+    def is_live(self, token: AnyToken) -> bool:
         """Tell whether an access token was issued here, is not past its end and was not invalidated."""
-        issued = self.tenant.tokens.get(token)
+        issued = self.tenant.tokens.get(text_of(token))
         return issued is not None and not issued.revoked and self.now() < issued.expires_at
 
-    def invalidate(self, token: str) -> None:
+    def invalidate(self, token: AnyToken) -> None:
         """Let the API refuse a token from now on; Auth0 itself cannot."""
-        self.tenant.tokens[token].revoked = True
+        self.tenant.tokens[text_of(token)].revoked = True
 
     def lifetime(self, seen: Visit, usual: float) -> Any:
         """Return the lifetime of the next token; a JWT has one, told or not."""
@@ -181,7 +182,7 @@ class Auth0Double(ServerDouble):
         if read is None or read.claims["aud"] != next(iter(self.tenant.apis)):
             return refusals.TOKEN_REFUSED.reply()
         bound = read.claims.get("cnf", {}).get("x5t#S256")
-        if bound is not None and bound != getattr(seen.request, "thumbprint", None):
+        if bound is not None and bound != seen.request.thumbprint:
             return refusals.TOKEN_REFUSED.reply()
         if self.api_scope is not None and self.api_scope not in read.claims.get("scope", "").split():
             return refusals.too_little(self.api_scope).reply()

@@ -108,7 +108,7 @@ class Grants:
 
     def bound(self, seen: Visit, client: Client) -> dict[str, Any]:
         """Return the claim that binds a token to the certificate that it was asked for with (RFC 8705, section 3)."""
-        thumbprint = getattr(seen.request, "thumbprint", None)
+        thumbprint = seen.request.thumbprint
         return {"cnf": {"x5t#S256": thumbprint}} if client.method == "tls" and thumbprint else {}
 
     def _without_audience(self, seen: Visit, client: Client) -> Told:

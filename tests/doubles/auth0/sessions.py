@@ -7,6 +7,7 @@ import hashlib
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from attrs import evolve
 from tests.doubles.auth0 import refusals
 from tests.doubles.auth0.grants import Told, allow, demand, told
 from tests.doubles.auth0.refusals import RefusedError
@@ -123,7 +124,7 @@ class Sessions:
 
     def refresh_token(self, seen: Visit, client: Client) -> Told:
         """Refresh; a token that is used again beyond the leeway ends its family."""
-        allow(seen, "refresh_token", "scope")
+        allow(seen, "refresh_token", "scope", "audience")
         [value] = demand(seen, "refresh_token")
         token = self.double.tenant.refreshing.get(value)
         if token is None or token.family.person.client is not client or not self._good(token):
@@ -132,7 +133,10 @@ class Sessions:
         asked = tuple(seen.form.get("scope", "").split()) or person.scopes
         if not set(asked) <= set(person.scopes):
             raise RefusedError(refusals.refusal(403, "invalid_scope", "The scope exceeds what was granted."))
-        fields = self._tokens(seen, person, asked)
+        audience = seen.form.get("audience", person.audience)
+        if audience not in (person.audience, *client.refreshes):
+            raise RefusedError(refusals.malformed("the refresh token is for another audience"))
+        fields = self._tokens(seen, evolve(person, audience=audience), asked)
         if self.rotation:
             token.used_at = self.double.clock.now() if token.used_at is None else token.used_at
             token.successors.append(self.new(token.family))

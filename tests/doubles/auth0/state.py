@@ -38,6 +38,7 @@ class Client:
         keys: public JWKs for assertions.
         thumbprint: `x5t#S256` of the certificate of a client that authenticates by TLS.
         grants: what it may have without a person, by audience.
+        refreshes: further audiences that its refresh tokens are good for.
         resource_server: the audience of the API that this application is, for exchanges on behalf of who called it.
     """
 
@@ -50,6 +51,7 @@ class Client:
     grant_types: frozenset[str] = frozenset({"client_credentials"})
     quota: Quota | None = None
     redirect_uris: tuple[str, ...] = ()
+    refreshes: frozenset[str] = frozenset()
     resource_server: str | None = None
 
 

@@ -16,6 +16,7 @@ from tests.doubles.box.grants import CREDENTIALS, Grants
 from tests.doubles.box.refreshing import Rotation, revoke
 from tests.doubles.box.state import App, Family, House, Issued, Item, Subject, User
 from tests.doubles.server import Route, ServerDouble
+from tests.doubles.tokens import AnyToken, text_of
 from tests.doubles.visits import FORM, Visit
 from tests.kit.canary import canary
 
@@ -103,10 +104,14 @@ class BoxDouble(ServerDouble):
         seen = self._entry_of_nobody()
         return self._grants.pair(seen, Family(app=self.house.apps[app], subject=("user", user)))
 
-    def is_live(self, token: str) -> bool:
+    def is_live(self, token: AnyToken) -> bool:
         """Tell whether an access token was issued here, is not past its end and was not revoked."""
-        issued = self.house.tokens.get(token)
+        issued = self.house.tokens.get(text_of(token))
         return issued is not None and not issued.revoked and self.clock.now() < issued.expires_at
+
+    def invalidate(self, token: AnyToken) -> None:
+        """Let the API refuse a token from now on."""
+        self.house.tokens[text_of(token)].revoked = True
 
     def lifetime(self, seen: Visit) -> Any:
         """Return the lifetime of the next token."""

@@ -111,7 +111,7 @@ class Grants:
         """Return what is exchanged: a token that lives, or what an assertion would have been given."""
         claims = peeked(text)
         if claims is None:
-            held = self.box.house.tokens.get(text)
+            held: Issued | None = self.box.house.tokens.get(text)
             if held is None or not self.box.is_live(text) or app not in (None, held.app):
                 raise RefusedError(refusals.WRONG_SUBJECT_TOKEN)
             return held
@@ -145,11 +145,11 @@ class Grants:
             return held.item
         house = self.box.house
         if "box_shared_link" in seen.form:
-            item = house.links.get(seen.form["box_shared_link"])
+            item: Item | None = house.links.get(seen.form["box_shared_link"])
         else:
             found = re.fullmatch(r"(.*)/2\.0/(file|folder)s/(\d+)", seen.form["resource"])
-            ours = found is not None and found[1] == self.box.resources
-            item = house.items.get((found[2], found[3])) if ours else None
+            known = house.items.get((found[2], found[3])) if found else None
+            item = known if found and found[1] == self.box.resources else None
         if item is None or not item.visible_to(held.subject) or held.item not in (None, item):
             raise RefusedError(refusals.INVISIBLE_RESOURCE)
         return item
