@@ -65,7 +65,7 @@ async def logged_in(stage: Stage) -> grant_promises.LoggedIn:
         served=stream.served,
         tokens=tuple(stage.tally.landed[key] for key in keys),
         spent=tuple(stage.books.spent.values()),
-        replies_lost=sum(stage.tally.failed_attempts[key] for key in keys),
+        replies_lost=sum(stage.tally.unanswered[key] for key in keys),
         sessions=len(stage.books.logins),
         sessions_lost=len(stage.books.lost),
     )
