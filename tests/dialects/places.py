@@ -41,13 +41,13 @@ def api(double: ServerDouble, tokens: Any) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=double.transport(), base_url=double.url, auth=tokens, trust_env=False)
 
 
-def box_town(**options: Any) -> BoxDouble:
-    """Return Box with its apps, on virtual time."""
+def box_town(**options: Any) -> Any:
+    """Return Box with its apps, on virtual time: a BoxDouble whose clock is a VirtualClock."""
     return box_scene.town(**{"clock": VirtualClock(), **options})
 
 
-def tenant(**options: Any) -> Auth0Double:
-    """Return a tenant of Auth0 with its clients, on virtual time."""
+def tenant(**options: Any) -> Any:
+    """Return a tenant of Auth0 with its clients, on virtual time, likewise."""
     return auth0_scene.tenant(**{"clock": VirtualClock(), **options})
 
 

@@ -135,23 +135,6 @@ async def test_an_assertion_that_was_seen_before_is_replaced_and_nobody_is_held_
     assert (status.verdict, status.failures) == ("fresh", 0)
 
 
-@pytest.mark.proves("Box", "jwt-bearer, 500 callers at once")
-async def test_five_hundred_callers_of_a_cold_key_are_one_request() -> None:
-    double, got = box_town(), list[str]()
-    async with provider(double, box.jwt_client(config(double))) as tokens:
-
-        async def one() -> None:
-            got.append((await tokens.token(subject=box.user(USER))).access_token.reveal())
-
-        async def crowd() -> None:
-            async with anyio.create_task_group() as tasks:
-                for _ in range(500):
-                    tasks.start_soon(one)
-
-        await double.clock.run(crowd)
-    assert (len(got), len(set(got)), len(double.token_requests)) == (500, 1, 1)
-
-
 @pytest.mark.proves("Box", "jwt-bearer, a key that rotates")
 async def test_a_key_that_rotates_is_found_where_it_lies_without_a_failure(tmp_path: Path) -> None:
     double, path = box_town(), tmp_path / "key.json"

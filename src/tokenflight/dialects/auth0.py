@@ -22,7 +22,7 @@ from tokenflight.protocol.grants import ClientCredentials
 from tokenflight.protocol.metadata import MTLS_METHODS
 from tokenflight.protocol.token_exchange import TokenExchange
 
-__all__ = ["ADVICE", "DIALECT", "client", "organization"]
+__all__ = ["client", "organization"]
 
 _ORGANIZATION: Final = "organization"
 _DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?")

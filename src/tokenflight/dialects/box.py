@@ -38,9 +38,6 @@ from tokenflight.protocol.refreshing import RefreshToken
 from tokenflight.protocol.token_exchange import TokenExchange
 
 __all__ = [
-    "ADVICE",
-    "DIALECT",
-    "ENDPOINTS",
     "REFRESH",
     "TOKEN_ENDPOINT",
     "Config",
