@@ -48,7 +48,8 @@ def run(block: CodeType, namespace: dict[str, Any]) -> None:
     anyio.run(main)
 
 
-GRANTS = {"client_credentials"} | {
+SESSIONS = {"authorization_code", "refresh_token"}
+GRANTS = {"client_credentials"} | SESSIONS | {
     f"urn:ietf:params:oauth:grant-type:{name}" for name in ("jwt-bearer", "token-exchange")
 }
 
@@ -79,9 +80,10 @@ class Internet:
         if request.method == "POST" and "grant_type" in (form := parse_qs(body.decode())):
             assert form["grant_type"][0] in GRANTS
             self.issued += 1
-            return httpx.Response(
-                200, json={"access_token": f"t{self.issued}", "token_type": "Bearer", "expires_in": 3600}
-            )
+            told = {"access_token": f"t{self.issued}", "token_type": "Bearer", "expires_in": 3600}
+            if form["grant_type"][0] in SESSIONS:
+                told["refresh_token"] = f"r{self.issued}"
+            return httpx.Response(200, json=told)
         if request.url.path == "/.well-known/oauth-authorization-server":
             root = f"{request.url.scheme}://{request.url.host}"
             return httpx.Response(200, json={"issuer": root, "token_endpoint": f"{root}/token"})
