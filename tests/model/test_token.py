@@ -248,3 +248,20 @@ class Nowhere(tzinfo):
 def test_each_wrong_field_is_refused_with_what_to_do(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=r": .+"):
         Token("t", **wrong)
+
+
+def test_alone_it_is_the_same_token_without_its_refresh_token() -> None:
+    token = Token("t", expires_in=60, scope="read", refresh_token="r", extra={"n": 1})
+
+    assert token.alone().refresh_token is None
+    assert token.alone().extra == {"n": 1}
+    assert (token.alone().header, token.alone().expires_at) == (token.header, token.expires_at)
+    alone = token.alone()
+    assert alone.alone() is alone
+
+
+def test_with_extra_it_is_the_same_token_and_says_more() -> None:
+    token = Token("t", expires_in=60, refresh_token="r", extra={"n": 1})
+
+    assert token.with_extra(m=2).extra == {"n": 1, "m": 2}
+    assert token.with_extra(m=2).refresh_token == token.refresh_token

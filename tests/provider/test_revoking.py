@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -10,11 +11,24 @@ import anyio
 import httpx
 import pytest
 from attrs import evolve
+from tests.kit.canary import canary
 from tests.kit.issuers import SECRET, found, said
 from tests.kit.raw import Received, Stream, raw_server, reply
 from tests.provider.test_discovery import Place, place
 
-from tokenflight import ClientSecretPost, Endpoints, Fetch, MemoryStore, OAuthClient, Token, TokenKey, TokenProvider
+from tokenflight import (
+    ClientSecretPost,
+    Endpoints,
+    Fetch,
+    MemoryStore,
+    OAuthClient,
+    RefreshToken,
+    SessionLostError,
+    Subject,
+    Token,
+    TokenKey,
+    TokenProvider,
+)
 from tokenflight.errors import ProviderClosedError
 from tokenflight.model.events import Event, RevocationFailed, TokenForgotten, TokenRevoked
 from tokenflight.provider.revoking import revoked_with
@@ -316,3 +330,65 @@ async def test_over_real_sockets_a_revocation_carries_the_token_and_the_client()
         "/revoke",
         {"token": "tk-1", "token_type_hint": "access_token", "client_id": "service", "client_secret": SECRET},
     )
+
+
+class Sessions(Office):
+    """An endpoint that spends refresh tokens too, and notes what it is told to revoke."""
+
+    def __init__(self, here: Place, *, latency: float = 0.0) -> None:
+        super().__init__(here)
+        self.latency, self.generation = latency, 0
+        self.told: list[dict[str, str]] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response | None:
+        form = dict(parse_qsl(request.content.decode()))
+        if "grant_type" not in form:
+            self.told.append(form)
+            return super().__call__(request)
+        self.generation += 1
+        fields = {"access_token": canary("at"), "token_type": "Bearer", "expires_in": 100}
+        return httpx.Response(200, json=fields | {"refresh_token": f"{form['refresh_token']}-{self.generation}"})
+
+
+async def test_of_a_key_of_a_session_the_newest_refresh_token_is_revoked_and_the_session_ends() -> None:
+    store = MemoryStore()
+    async with place(revocable(grant=RefreshToken()), store=store) as here:
+        office, first = Sessions(here), canary("refresh")
+        await here.tokens.sessions.adopt(subject="ann", refresh_token=first)
+        await here.tokens.sessions.adopt(subject="bob", refresh_token=canary("refresh"))
+        for asked in ({"subject": "ann"}, {"subject": "ann", "scope": "read"}, {"subject": "bob"}):
+            await here.token(**asked)
+        assert await revoked(here, subject="ann") is True
+        assert office.told == [
+            {
+                "client_id": "service",
+                "client_secret": SECRET,
+                "token": f"{first}-1-2",
+                "token_type_hint": "refresh_token",
+            }
+        ]
+        assert [status.key.subject for status in here.tokens.status()] == [Subject("bob")]
+        for asked in ({"subject": "ann"}, {"subject": "ann", "scope": "read"}):
+            assert isinstance(await here.fails(**asked), SessionLostError)
+        assert office.generation == 3
+    assert repr(store) == "MemoryStore(records=2, max_records=100000)"  # bob's session, and his token
+
+
+async def test_a_refresh_that_is_on_its_way_is_waited_for_and_what_it_brings_is_revoked() -> None:
+    async with place(revocable(grant=RefreshToken()), latency=1.0) as here:
+        office, first = Sessions(here), canary("refresh")
+        await here.tokens.sessions.adopt(subject="ann", refresh_token=first)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(here.tokens.token, subject="ann"))
+            await here.clock.settle()
+            assert await revoked(here, subject="ann") is True
+        assert [form["token"] for form in office.told] == [f"{first}-1"]
+        assert isinstance(await here.fails(subject="ann"), SessionLostError)
+
+
+async def test_where_the_session_was_ended_before_nothing_is_sent() -> None:
+    async with place(revocable(grant=RefreshToken())) as here:
+        office = Sessions(here)
+        assert await revoked(here, subject="ann") is False
+        assert office.told == []
+        assert repr(here.tokens.sessions) == "Sessions(Lineages(0))"

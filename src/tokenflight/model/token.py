@@ -102,13 +102,20 @@ class Token:
 
     def with_extra(self, **fields: Any) -> Token:
         """Return the same token with more in its `extra`."""
+        return self._again(refresh_token=self.refresh_token, extra={**self.extra, **fields})
+
+    def alone(self) -> Token:
+        """Return the same token without a refresh token, which is its session's."""
+        return self if self.refresh_token is None else self._again(refresh_token=None, extra=self.extra)
+
+    def _again(self, *, refresh_token: Secret | None, extra: Mapping[str, Any]) -> Token:
         return Token(
             self.access_token,
             token_type=self.token_type,
             expires_at=self.expires_at,
             scope=self.scope,
-            refresh_token=self.refresh_token,
-            extra={**self.extra, **fields},
+            refresh_token=refresh_token,
+            extra=extra,
             issued_at=self.issued_at,
         )
 

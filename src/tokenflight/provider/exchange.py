@@ -9,8 +9,7 @@ from functools import partial
 from attrs import define, frozen
 
 from tokenflight.engine.flight import Minted
-from tokenflight.engine.launching import as_it_is
-from tokenflight.errors import ConfigurationError, TokenFlightError
+from tokenflight.errors import ConfigurationError
 from tokenflight.model.clock import Clock
 from tokenflight.model.events import ClockSkewLearned
 from tokenflight.model.failure import CredentialError, Failure
@@ -19,7 +18,6 @@ from tokenflight.model.secret import Secret
 from tokenflight.model.token import Token
 from tokenflight.protocol.client import OAuthClient
 from tokenflight.protocol.client_authentication import Attempt
-from tokenflight.protocol.grants import Fetch
 from tokenflight.protocol.wire import Issued, TokenRequest, build, parse
 from tokenflight.provider import skew
 from tokenflight.provider.connection import Connection
@@ -180,50 +178,6 @@ class WireExchange(Exchange):
             fingerprint=trip.flight.fingerprint,
             oddities=issued.oddities,
         )
-
-
-@define(eq=False, kw_only=True)
-class FetchExchange(Exchange):
-    """Asks a function of the user's."""
-
-    client: OAuthClient
-    grant: Fetch
-    refresh: RefreshPolicy
-
-    async def __call__(self, trip: Trip, deadline: float) -> Minted | Failure:
-        """Return the token it gives, by *deadline* on the age clock; what it raises counts for this key alone."""
-        clock = trip.engine.state.clock
-        trip.attempts += 1
-        wall, sent_at = clock.wall(), clock.now()
-        token = await self._fetched(trip, deadline)
-        if isinstance(token, Failure):
-            return token
-        trip.lane.health.issued += 1
-        ends = token.expires_at
-        minted = Minted(
-            token=token,
-            sent_at=sent_at,
-            lifetime=None if ends is None else ends.timestamp() - wall,
-            refresh=self.client.refresh or self.refresh,
-            default_lifetime=self.client.default_lifetime,
-            attempts=trip.attempts,
-        )
-        return weighed(trip, minted)
-
-    async def _fetched(self, trip: Trip, deadline: float) -> Token | Failure:
-        with trip.engine.state.clock.timeout_at(deadline):
-            try:
-                token: object = await self.grant.fetch(trip.flight.key)
-            except TokenFlightError as error:
-                return as_it_is(error, transient=error.transient)
-            except AssertionError:
-                raise
-            except Exception as error:
-                return Failure(reason="fetch", detail=f"the fetch function raised {type(error).__name__}")
-            if isinstance(token, Token):
-                return token
-            return misconfigured(f"the fetch function gave a {type(token).__name__}: let it return a Token")
-        return Failure(reason="timeout", detail="the fetch function took too long")
 
 
 async def prepared(

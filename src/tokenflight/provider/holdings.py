@@ -12,6 +12,7 @@ from tokenflight.model.clock import Clock
 from tokenflight.model.events import ClientChanged
 from tokenflight.model.key import AnySubject, TokenKey
 from tokenflight.model.policy import RefreshPolicy, RetryPolicy
+from tokenflight.model.secret import Secret
 from tokenflight.model.status import KeyStatus
 from tokenflight.model.token import Token
 from tokenflight.protocol.client import OAuthClient
@@ -127,6 +128,23 @@ class Holdings:
         token = entry.token
         self.engine.forget(entry)
         return token
+
+    async def end_session(self, client: OAuthClient, key: TokenKey) -> Secret | None:
+        """End the session that a key lives on, for all its keys, and return its newest refresh token.
+
+        A refresh that is on its way is waited for: what it brings would outlive the session.
+        """
+        lineage = self.lineages.of(client, key)
+        if lineage is None:
+            return None
+        async with lineage.turn:
+            await self.lineages.look(lineage, key)
+            session = lineage.session
+            await self.lineages.drop([lineage])
+        self.lineages.let_go(lineage)
+        for other in lineage.keys - {key}:
+            await self.forget(other)
+        return None if session is None else session.refresh_token
 
     async def forget_client(self, name: str, subject: AnySubject | None) -> int:
         """Let go of a client's keys and sessions, or of one subject's of them; return how many keys there were."""

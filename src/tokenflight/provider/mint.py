@@ -21,7 +21,8 @@ from tokenflight.protocol.grants import Fetch, check_key
 from tokenflight.provider.clients import Clients
 from tokenflight.provider.connection import Connection
 from tokenflight.provider.discovery import Discovery
-from tokenflight.provider.exchange import FetchExchange, WireExchange, misconfigured
+from tokenflight.provider.exchange import WireExchange, misconfigured
+from tokenflight.provider.fetching import FetchExchange
 from tokenflight.provider.lineage import Lineage
 from tokenflight.provider.lineages import Lineages
 from tokenflight.provider.records import Records

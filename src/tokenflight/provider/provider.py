@@ -220,7 +220,8 @@ class TokenProvider:
     ) -> bool:
         """Drop one key's token and have its server revoke it (RFC 7009); return whether the server said that it did.
 
-        The key is forgotten at once and in every case. False: nothing was held, the client has no revocation endpoint,
+        A key of a session ends that, for all its keys: its refresh token is what is revoked. The key is forgotten at
+        once and in every case. False: nothing was held, the client has no revocation endpoint,
         or asking failed, which a `RevocationFailed` tells; no failure of the server's is raised. What was begun goes
         on where the caller is cancelled. Raises ProviderClosedError where nothing can be sent.
         """

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tokenflight.model.events import RevocationFailed, TokenRevoked
 from tokenflight.model.failure import Failure
 from tokenflight.model.key import TokenKey
+from tokenflight.model.secret import Secret
 from tokenflight.model.token import Token
 from tokenflight.protocol.client import OAuthClient
 from tokenflight.protocol.client_authentication import Attempt
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from tokenflight.provider.holdings import Holdings
 
 
-def revoked_with(*tokens: Token | None) -> list[Doomed]:
-    """Return what is revoked where a key is: each access token that is held of it, here or in the store."""
+def revoked_with(*tokens: Token | None, session: Secret | None = None) -> list[Doomed]:
+    """Return what is revoked where a key is: its session's refresh token, else each access token that is held of it."""
+    if session is not None:
+        return [Doomed(session, "refresh_token")]
     return list(dict.fromkeys(Doomed(token.access_token) for token in tokens if token is not None))
 
 
@@ -46,7 +49,8 @@ class Revoking:
     async def run(self, key: TokenKey, held: Token | None) -> bool:
         """Revoke what was *held* of a key and what the store has of it, which is discarded; return whether all was.
 
-        It goes on where its caller is cancelled.
+        Where the key lives on a session, that is ended for all its keys and its refresh token is what is revoked: with
+        it the server lets go of what it bought (RFC 7009, section 2.1). It goes on where its caller is cancelled.
         """
         return await self._under_way.run(object(), partial(self._revoke, key, held))
 
@@ -56,7 +60,8 @@ class Revoking:
             return False
         record = await self._holdings.records.load(known, key, emit)
         await self._holdings.records.discard(known, key, emit)
-        doomed = revoked_with(held, None if record is None else record.token)
+        session = await self._holdings.end_session(known, key)
+        doomed = revoked_with(held, None if record is None else record.token, session=session)
         failures = [await self._ask(key, await self._current(key, known), each) for each in doomed]
         for failure in failures:
             if failure is None:

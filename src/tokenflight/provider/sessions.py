@@ -203,7 +203,8 @@ class Sessions:
         if token.refresh_token is not None and (lineage := holdings.lineages.of(client, key)) is not None:
             await holdings.lineages.adopt(lineage, token.refresh_token, key)
             holdings.engine.lift(lineage.keys)
-            minted = evolve(minted, default_lifetime=client.default_lifetime)  # a session can repeat what a code cannot
+            # A session can repeat what a code cannot; and the refresh token is its alone.
+            minted = evolve(minted, default_lifetime=client.default_lifetime, token=token.alone())
         await holdings.mint.keep(client, key, minted)
         holdings.engine.landing.plant(key, minted)
         return minted

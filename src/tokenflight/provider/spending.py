@@ -67,7 +67,8 @@ class Spending(Exchange):
             elif not replaced and not (isinstance(told, Failure) and told.lost):
                 lineage.heard(was)
         if isinstance(told, Told):
-            return await self.wire.take(trip, told, deadline)
+            issued = evolve(told.issued, refresh_token=None)  # it is the session's: who else spent it would end it
+            return await self.wire.take(trip, evolve(told, issued=issued), deadline)
         return told if replaced else await self._failed(trip, deadline, told, session)
 
     async def _keep(self, trip: Trip, told: Told) -> None:

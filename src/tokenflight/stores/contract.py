@@ -44,16 +44,7 @@ def _seconds(instance: object, attribute: object, value: Any) -> None:
 
 
 def _alone(token: Token) -> Token:
-    if token.refresh_token is None:
-        return token
-    return Token(
-        token.access_token,
-        token_type=token.token_type,
-        expires_at=token.expires_at,
-        scope=token.scope,
-        extra=token.extra,
-        issued_at=token.issued_at,
-    )
+    return token.alone()
 
 
 @frozen(kw_only=True)
