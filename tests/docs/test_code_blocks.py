@@ -49,9 +49,11 @@ def run(block: CodeType, namespace: dict[str, Any]) -> None:
 
 
 SESSIONS = {"authorization_code", "refresh_token"}
-GRANTS = {"client_credentials"} | SESSIONS | {
-    f"urn:ietf:params:oauth:grant-type:{name}" for name in ("jwt-bearer", "token-exchange")
-}
+GRANTS = (
+    {"client_credentials"}
+    | SESSIONS
+    | {f"urn:ietf:params:oauth:grant-type:{name}" for name in ("jwt-bearer", "token-exchange")}
+)
 
 
 def signing(request: httpx.Request, body: bytes) -> httpx.Response:
