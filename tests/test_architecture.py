@@ -51,9 +51,13 @@ THIRD_PARTIES: dict[str, frozenset[str]] = {
     "demo": frozenset({"anyio", "attrs"}),
     "demo.api": frozenset({"starlette"}),
     "demo.authority": frozenset({"starlette"}),
+    "demo.box_desk": frozenset({"starlette"}),
+    "demo.faults": frozenset({"attrs", "starlette"}),
+    "demo.forms": frozenset({"starlette"}),
     "demo.hosting": frozenset({"anyio", "starlette", "uvicorn"}),
     "demo.live": frozenset({"anyio", "rich"}),
     "demo.run": frozenset({"anyio", "rich"}),
+    "demo.signatures": frozenset({"attrs", "cryptography", "joserfc"}),  # its keys, and what their servers verify
     "demo.stage": frozenset({"anyio", "attrs", "httpx"}),
     "cli": frozenset(),
     "__main__": frozenset(),

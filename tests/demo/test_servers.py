@@ -6,10 +6,13 @@ from collections.abc import Mapping
 
 import httpx
 import pytest
+from tests.demo import asking
+from tests.demo.asking import FORM, without
 
-from tokenflight.demo.api import CALL, ME, Api
-from tokenflight.demo.authority import AUTH0, BOX, Authority
+from tokenflight.demo.api import CALL, FILES, ME, Api
+from tokenflight.demo.authority import AUTH0, Authority
 from tokenflight.demo.books import LIFETIME, Books
+from tokenflight.demo.box_desk import BOX
 from tokenflight.demo.turnstile import Turnstile
 
 pytestmark = pytest.mark.anyio
@@ -17,7 +20,6 @@ pytestmark = pytest.mark.anyio
 CLIENT = {"grant_type": "client_credentials", "client_id": "orders", "client_secret": "s3cret"}
 AUTH0_FORM = {**CLIENT, "audience": "https://orders.example/"}
 BOX_FORM = {**CLIENT, "box_subject_type": "user", "box_subject_id": "987"}
-FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
 @pytest.fixture
@@ -28,10 +30,7 @@ def books() -> Books:
 async def post(
     books: Books, path: str, form: Mapping[str, str] | str, headers: Mapping[str, str] = FORM
 ) -> httpx.Response:
-    transport = httpx.ASGITransport(app=Authority(books, Turnstile()).app())
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
-        body = form if isinstance(form, str) else str(httpx.QueryParams(form))
-        return await http.post(path, content=body, headers=headers)
+    return await asking.post(Authority(books, Turnstile()), path, form, headers)
 
 
 async def call(books: Books, path: str, headers: Mapping[str, str]) -> httpx.Response:
@@ -57,10 +56,6 @@ async def test_boxs_form_gets_an_opaque_token_without_token_type_as_documented(b
     assert response.status_code == 200
     assert sorted(answer) == ["access_token", "expires_in", "issued_token_type", "restricted_to"]
     assert books.is_good(answer["access_token"], None)
-
-
-def without(form: Mapping[str, str], name: str) -> dict[str, str]:
-    return {key: value for key, value in form.items() if key != name}
 
 
 @pytest.mark.parametrize(
@@ -138,3 +133,22 @@ async def test_the_api_serves_a_living_token_for_its_resource_alone(books: Books
     assert (books.sends["7"], books.unauthorized["7"]) == (4, 3)
     assert wrong_resource.json() == {"error": "invalid_token"}
     assert (wrong_provider.content, 'realm="Service"' in wrong_provider.headers["www-authenticate"]) == (b"", True)
+
+
+async def test_the_api_opens_a_file_for_the_token_that_was_narrowed_to_it_alone(books: Books) -> None:
+    books.issue("of 17", ("backup", None, "https://api.box.com/2.0/files/17"))
+    books.issue("of all", ("backup", "1", None))
+
+    own = await call(books, f"{FILES}/17", {"authorization": "Bearer of 17", CALL: "1"})
+    others = await call(books, f"{FILES}/18", {"authorization": "Bearer of 17", CALL: "2"})
+    unknown = await call(books, f"{FILES}/17", {"authorization": "Bearer x", CALL: "3"})
+    whole = await call(books, ME, {"authorization": "Bearer of 17", CALL: "4"})
+    await call(books, ME, {"authorization": "Bearer of all", CALL: "5"})
+
+    assert [answer.status_code for answer in (own, others, unknown, whole)] == [200, 403, 401, 401]
+    assert 'error="insufficient_scope"' in others.headers["www-authenticate"]
+    assert books.admitted == {
+        "1": ("backup", None, "https://api.box.com/2.0/files/17"),
+        "5": ("backup", "1", None),
+    }
+    assert books.unauthorized.total() == 2

@@ -301,12 +301,22 @@ def test_a_wrong_secret_is_told_with_the_servers_own_word() -> None:
     )
 
 
-def test_a_denial_with_a_server_error_is_transient_and_names_the_action() -> None:
-    failure = understood(auth0_refusal(500, "server_error", "Not on Sundays"))
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_denial_with_a_server_error_is_transient_speaks_for_one_key_and_names_the_action(status: int) -> None:
+    failure = understood(auth0_refusal(status, "server_error", "Not on Sundays"))
+
+    assert isinstance(failure, Failure)
+    assert (failure.transient, failure.counts) == (True, False)
+    assert failure.description == "Not on Sundays"
+    assert "told as server_error (Not on Sundays)" in failure.detail
+    assert "Actions > Triggers" in (failure.hint or "")
+
+
+def test_a_server_error_without_words_is_the_endpoints() -> None:
+    failure = understood(Answer(500, {"error": "server_error"}, fixtures.AUTH0_HEADERS))
 
     assert isinstance(failure, Failure)
     assert (failure.transient, failure.counts) == (True, True)
-    assert "Actions > Triggers" in (failure.hint or "")
 
 
 LIMITS: dict[str, tuple[Answer, str, float | None]] = {

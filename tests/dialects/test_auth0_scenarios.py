@@ -56,6 +56,7 @@ async def refused(there: Town, call: Callable[[], Any]) -> TokenRequestError:
     return raised.value
 
 
+@pytest.mark.proves("Auth0", "client_credentials, 500 callers at once")
 async def test_five_hundred_callers_cost_one_token_on_the_bill() -> None:
     double, there = place()
     double.always(Delay(1.0), at=TOKEN)
@@ -65,6 +66,7 @@ async def test_five_hundred_callers_cost_one_token_on_the_bill() -> None:
     assert (len(double.token_requests), double.billed) == (1, 1)
 
 
+@pytest.mark.proves("Auth0", "client_credentials, organizations and APIs that share nothing")
 async def test_two_organizations_and_two_apis_never_share_a_token() -> None:
     double, there = place()
     for name in ("org_1", "org_2"):
@@ -104,6 +106,7 @@ async def test_each_way_of_authentication_is_taken_by_who_is_configured_so() -> 
     assert isinstance(error, InvalidClientError)
 
 
+@pytest.mark.proves("Auth0", "client_credentials, private_key_jwt after 429 and 503 and with a wrong clock")
 async def test_a_signed_assertion_is_new_for_each_try_however_far_off_the_clock_is() -> None:
     double, there = place(now_offset=-400.0)
     double.script(refusals.rate_limited_by_policy(1), refusals.UNAVAILABLE, at=TOKEN)
@@ -117,6 +120,7 @@ async def test_a_signed_assertion_is_new_for_each_try_however_far_off_the_clock_
     assert len(double.token_requests) == before + 1
 
 
+@pytest.mark.proves("Auth0", "client_credentials, a quota that is used up")
 async def test_an_exceeded_quota_is_told_at_once_and_not_asked_again_before_its_hour() -> None:
     double, there = place()
     double.tenant.clients["the-post"].quota = Quota(hour=1)
@@ -134,6 +138,7 @@ async def test_an_exceeded_quota_is_told_at_once_and_not_asked_again_before_its_
     double.ledger.check()
 
 
+@pytest.mark.proves("Auth0", "client_credentials, a Retry-After of an hour")
 async def test_an_hour_to_wait_is_raised_at_once_and_asked_about_again_after_ten_minutes() -> None:
     double, there = place()
     double.script(refusals.quota_exceeded(3540), at=TOKEN)
@@ -146,6 +151,7 @@ async def test_an_hour_to_wait_is_raised_at_once_and_asked_about_again_after_ten
         assert double.is_live(await there.clock.run(lambda: tokens.token(audience=API)))
 
 
+@pytest.mark.proves("Auth0", "client_credentials, a wrong secret")
 async def test_a_wrong_secret_costs_one_request_for_a_hundred_callers_and_waits() -> None:
     double, there = place()
     async with there.provider(client(double, authentication=None, client_secret="wrong")) as tokens:
@@ -159,16 +165,6 @@ async def test_a_wrong_secret_costs_one_request_for_a_hundred_callers_and_waits(
     assert 2 <= len(double.token_requests) <= 3
 
 
-async def test_what_an_action_denies_keeps_its_words_and_holds_back_its_key_alone() -> None:
-    double, there = place()
-    double.action = lambda seen, client: ("invalid_request", "not on Sundays") if seen.form["audience"] == API else None
-    async with there.provider(client(double)) as tokens:
-        error = await refused(there, lambda: tokens.token(audience=API))
-        assert double.is_live(await there.clock.run(lambda: tokens.token(audience=OTHER)))
-    assert "not on Sundays" in str(error)
-    assert "Action" in (error.hint or "")
-
-
 @pytest.mark.parametrize("header", refusals.MALFORMED_QUOTAS)
 async def test_a_malformed_quota_breaks_nothing(header: str) -> None:
     double, there = place()
@@ -177,6 +173,7 @@ async def test_a_malformed_quota_breaks_nothing(header: str) -> None:
         assert double.is_live(await there.clock.run(lambda: tokens.token(audience=API)))
 
 
+@pytest.mark.proves("Auth0", "validation of access tokens, keys that rotate")
 async def test_keys_that_rotate_are_fetched_again_and_a_forged_token_is_nobodys() -> None:
     double, there = place()
     known = client(double, validation=AccessTokenValidation())
@@ -192,6 +189,7 @@ async def test_keys_that_rotate_are_fetched_again_and_a_forged_token_is_nobodys(
     assert len(genuine) == 2
 
 
+@pytest.mark.proves("Auth0", "an API that refuses a token")
 async def test_an_api_that_refuses_a_token_gets_another_and_a_403_gets_none() -> None:
     double, there = place()
     async with (
@@ -219,6 +217,7 @@ async def login(double: Auth0Double, there: Town, tokens: TokenProvider) -> Any:
     return await there.clock.run(through_the_browser)
 
 
+@pytest.mark.proves("Auth0", "authorization_code with PKCE and an ID token")
 async def test_a_person_logs_in_with_pkce_and_the_session_rotates_until_it_is_lost() -> None:
     double, there = place()
     async with there.provider(for_people(double)) as tokens:

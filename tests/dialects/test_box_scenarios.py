@@ -9,25 +9,21 @@ import anyio
 import httpx
 import pytest
 from tests.doubles.box import TOKEN, BoxDouble, refusals
-from tests.doubles.box.scene import APP_USER, CALLBACK, ENTERPRISE, USER, town
-from tests.doubles.tokens import key, peeked
+from tests.doubles.box.scene import APP_USER, ENTERPRISE, USER, town
+from tests.doubles.tokens import key
 from tests.kit.canary import sightings
 from tests.kit.town import Town
 
 from tokenflight import (
     Assertion,
-    AuthorizationCode,
     InvalidGrantError,
     JWTBearer,
     OAuthClient,
-    RefreshToken,
-    SessionLostError,
-    TokenFlightError,
     TokenProvider,
     TokenRequestError,
 )
 from tokenflight.dialects import box
-from tokenflight.testing import Cut, Delay, LoseReply, VirtualClock
+from tokenflight.testing import Delay, VirtualClock
 
 pytestmark = pytest.mark.anyio
 
@@ -64,6 +60,7 @@ def calling(double: BoxDouble, tokens: TokenProvider, **how: Any) -> httpx.Async
     return httpx.AsyncClient(transport=double.transport(), auth=tokens.auth(subject=A_USER, **how))
 
 
+@pytest.mark.proves("Box", "client credentials, 500 callers at once")
 async def test_five_hundred_callers_share_one_request() -> None:
     double, there = place()
     double.always(Delay(1.0), at=TOKEN)
@@ -73,6 +70,7 @@ async def test_five_hundred_callers_share_one_request() -> None:
     assert len(double.token_requests) == 1
 
 
+@pytest.mark.proves("Box", "client credentials, subjects that share nothing")
 async def test_an_enterprise_and_a_user_never_share_a_token() -> None:
     double, there = place()
     who = {}
@@ -85,6 +83,7 @@ async def test_an_enterprise_and_a_user_never_share_a_token() -> None:
     assert len(double.token_requests) == 3
 
 
+@pytest.mark.proves("Box", "client credentials, renewed ahead")
 async def test_a_token_is_renewed_ahead_and_nobody_waits_for_it() -> None:
     double, there = place()
     double.always(Delay(1.0), at=TOKEN)
@@ -99,6 +98,7 @@ async def test_a_token_is_renewed_ahead_and_nobody_waits_for_it() -> None:
     assert 3 <= len(double.token_requests) <= 7
 
 
+@pytest.mark.proves("Box", "an API that refuses a token to many at once")
 async def test_parallel_401s_are_one_renewal_and_one_replay_each() -> None:
     double, there = place()
     async with there.provider(client(double)) as tokens, calling(double, tokens) as http:
@@ -120,6 +120,7 @@ async def test_parallel_401s_are_one_renewal_and_one_replay_each() -> None:
     assert len(double.visits("/2.0/users/me")) <= 1 + 2 * 20
 
 
+@pytest.mark.proves("Box", "an API that refuses every token")
 async def test_an_api_that_always_says_401_is_not_asked_forever() -> None:
     double, there = place()
     double.always(refusals.TOKEN_REFUSED, at="/2.0/users/me")
@@ -130,6 +131,7 @@ async def test_an_api_that_always_says_401_is_not_asked_forever() -> None:
     assert len(double.visits("/2.0/users/me")) <= 20
 
 
+@pytest.mark.proves("Box", "an API that wants more privileges")
 async def test_a_403_asks_for_no_token() -> None:
     double, there = place()
     double.house.apps["the-ccg"].scopes = frozenset({"item_preview"})
@@ -140,6 +142,7 @@ async def test_a_403_asks_for_no_token() -> None:
     assert len(double.visits("/2.0/users/me")) == 5
 
 
+@pytest.mark.proves("Box", "client credentials, a refused subject")
 async def test_a_refused_subject_costs_one_request_for_a_hundred_callers_and_waits() -> None:
     double, there = place()
     async with there.provider(client(double)) as tokens:
@@ -153,82 +156,6 @@ async def test_a_refused_subject_costs_one_request_for_a_hundred_callers_and_wai
     assert {type(call.error) for call in (*calls, *again)} == {InvalidGrantError}
     assert len(double.token_requests) == 3
     assert fine.error is None
-
-
-async def test_an_app_that_no_admin_authorized_is_told_where_that_is_done() -> None:
-    double, there = place()
-    double.house.apps["the-ccg"].enterprises = frozenset()
-    async with there.provider(client(double)) as tokens:
-        error = await refused(there, lambda: tokens.token(subject=AN_ENTERPRISE))
-    assert error.reason == "unauthorized_client"
-    assert "Box Admin Console" in (error.hint or "")
-
-
-async def test_each_try_signs_anew_within_the_servers_minute() -> None:
-    double, there = place()
-    double.script(refusals.throttled("1"), refusals.unavailable(None), at=TOKEN)
-    async with there.provider(signing(double)) as tokens:
-        await there.clock.run(lambda: tokens.token(subject=A_USER))
-    tries = [(seen, peeked(seen.form["assertion"]) or {}) for seen in double.token_requests]
-    assert [seen.status for seen, _ in tries] == [429, 503, 200]
-    assert len({claims["jti"] for _, claims in tries}) == 3
-    wall = there.clock.wall() - there.clock.now()
-    assert all(0 < claims["exp"] - (wall + seen.started) <= 60 for seen, claims in tries)
-    assert {(claims["sub"], claims["box_sub_type"]) for _, claims in tries} == {(USER, "user")}
-
-
-@pytest.mark.parametrize("offset", [-540.0, 540.0])
-async def test_a_clock_that_is_nine_minutes_off_is_recovered_from_once(offset: float) -> None:
-    double, there = place(now_offset=offset)
-    async with there.provider(signing(double)) as tokens:
-        await there.clock.run(lambda: tokens.token(subject=A_USER))
-        first = [seen.status for seen in double.token_requests]
-        await there.clock.run(lambda: tokens.token(subject=AN_ENTERPRISE))
-    assert first == [400, 200]
-    assert [seen.status for seen in double.token_requests] == [400, 200, 200]
-
-
-async def login(double: BoxDouble, there: Town, tokens: TokenProvider) -> None:
-    async def through_the_browser() -> None:
-        request = await tokens.sessions.begin(redirect_uri=CALLBACK)
-        await tokens.sessions.redeem(request, await double.browse(request.url), subject="alice")
-
-    await there.clock.run(through_the_browser)
-
-
-def session_client(double: BoxDouble) -> OAuthClient:
-    """Return a client for people: Box knows nothing of PKCE."""
-    return client(double, "the-oauth", grant=AuthorizationCode(pkce=False))
-
-
-async def test_a_person_logs_in_once_and_the_refresh_token_rotates() -> None:
-    double, there = place()
-    async with there.provider(session_client(double)) as tokens:
-        await login(double, there, tokens)
-        first = await tokens.token(subject="alice")
-        second = await there.clock.run(lambda: tokens.renew(subject="alice"))
-    assert [double.is_live(token) for token in (first, second)] == [True, True]
-    assert [seen.form["grant_type"] for seen in double.token_requests] == ["authorization_code", "refresh_token"]
-    assert not {"code_verifier", "scope"} & set(double.token_requests[0].form)
-
-
-@pytest.mark.parametrize("lost", [LoseReply(), Cut(at=10)])
-async def test_a_rotation_whose_reply_was_lost_is_saved_by_a_grace_and_by_nothing_else(lost: Any) -> None:
-    outcomes: dict[str, type[TokenFlightError] | None] = {}
-    for grace in ("previous_one", "none"):
-        double, there = place()
-        double.rotation.grace = grace
-        pair = double.session("the-oauth", USER)
-        known = client(double, "the-oauth", grant=RefreshToken(grace=30.0))
-        async with there.provider(known) as tokens:
-            await tokens.sessions.adopt(subject="alice", refresh_token=pair["refresh_token"])
-            double.script(lost, at=TOKEN)
-            try:
-                await there.clock.run(lambda: tokens.token(subject="alice"))
-                outcomes[grace] = None
-            except TokenFlightError as error:
-                outcomes[grace] = type(error)
-    assert outcomes == {"previous_one": None, "none": SessionLostError}
 
 
 async def test_secrets_and_tokens_show_nowhere(caplog: pytest.LogCaptureFixture) -> None:

@@ -328,7 +328,7 @@ async def test_over_real_sockets_a_revocation_carries_the_token_and_the_client()
     _, received = server.received
     assert (received.target, dict(parse_qsl(received.body.decode()))) == (
         "/revoke",
-        {"token": "tk-1", "token_type_hint": "access_token", "client_id": "service", "client_secret": SECRET},
+        {"token": "tk-1", "client_id": "service", "client_secret": SECRET},
     )
 
 
@@ -364,7 +364,6 @@ async def test_of_a_key_of_a_session_the_newest_refresh_token_is_revoked_and_the
                 "client_id": "service",
                 "client_secret": SECRET,
                 "token": f"{first}-1-2",
-                "token_type_hint": "refresh_token",
             }
         ]
         assert [status.key.subject for status in here.tokens.status()] == [Subject("bob")]

@@ -6,12 +6,12 @@ import argparse
 import sys
 from typing import Any, Final
 
-EXTRA: Final = frozenset({"rich", "starlette", "uvicorn"})
+EXTRA: Final = frozenset({"cryptography", "joserfc", "rich", "starlette", "uvicorn"})
 """What the extra `demo` brings."""
 
 _DESCRIPTION: Final = (
     "Lets real httpx clients loose on an authorization server and an API on loopback, breaks things, counts, and says "
-    "which promises were kept. Takes less than half a minute; exit code 1 where a promise was broken."
+    "which promises were kept. Takes about half a minute; exit code 1 where a promise was broken."
 )
 
 

@@ -1,44 +1,28 @@
-"""The acts: each lets callers loose, breaks something where it has to, and returns what was counted."""
+"""The acts that any client shows: each lets callers loose, breaks something, and returns what was counted."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Final, Generic, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 import anyio
-from attrs import frozen
 
 from tokenflight.demo import promises
+from tokenflight.demo.clients import TENANTS
 from tokenflight.demo.patience import until
-from tokenflight.demo.promises import Promise
-from tokenflight.demo.stage import TENANTS, Caller, Stage
+from tokenflight.demo.stage import Caller, Stage
 from tokenflight.demo.stream import Stream
 from tokenflight.dialects import box
-
-F = TypeVar("F")
 
 SECONDS: Final = 12.5
 DOWN_FOR: Final = 0.6
 AHEAD_OF_DUE: Final = 0.15
 
 
-@frozen
-class Act(Generic[F]):
-    """An act, and how what it counted is judged."""
-
-    title: str
-    play: Callable[[Stage], Awaitable[F]]
-    judge: Callable[[F], tuple[Promise, ...]]
-
-    async def outcome(self, stage: Stage) -> tuple[Promise, ...]:
-        """Play it and judge it."""
-        return self.judge(await self.play(stage))
-
-
 async def cold_callers(stage: Stage) -> promises.ColdCallers:
     """Let a thousand callers ask for one key that has no token."""
     caller = stage.orders("invoices")
-    served = await _all_at_once(stage, [caller] * 1000)
+    served = await all_at_once(stage, [caller] * 1000)
     await stage.told([caller])
     key = caller.source.key
     return promises.ColdCallers(
@@ -84,7 +68,7 @@ async def outage(stage: Stage) -> promises.Outage:
 async def revoked(stage: Stage) -> promises.Revoked:
     """Revoke every token there is while a hundred calls with ten of them are in the air."""
     callers = [stage.files(box.user(str(100 + number))) for number in range(10)]
-    await _all_at_once(stage, callers)
+    await all_at_once(stage, callers)
     numbers = [stage.number() for _ in range(100)]
     before = [stage.books.requests[caller.asked] for caller in callers]
     served: list[bool] = []
@@ -145,7 +129,7 @@ async def tenants(stage: Stage) -> promises.Tenants:
     """Let two callers of each of three hundred tenants call at once."""
     stage.showing = stage.tenants
     callers = [stage.tenant(name) for name in TENANTS]
-    served = await _all_at_once(stage, [*callers, *callers])
+    served = await all_at_once(stage, [*callers, *callers])
     await stage.told(callers)
     keys = [caller.source.key for caller in callers]
     return promises.Tenants(
@@ -163,27 +147,7 @@ async def forms(stage: Stage) -> promises.Forms:
     return promises.Forms(requests=stage.books.requests.total() + refused, refused=refused)
 
 
-PROGRAMME: Final = (
-    Act("A thousand callers, one cold key", cold_callers, promises.cold_callers),
-    Act("200 requests a second, token after token", steady, promises.steady),
-    Act("The token endpoint goes down", outage, promises.outage),
-    Act("Every token is revoked in mid-flight", revoked, promises.revoked),
-    Act("The first caller is cancelled", first_cancelled, promises.first_cancelled),
-    Act("Three hundred tenants from a resolver", tenants, promises.tenants),
-    Act("The servers' books", forms, promises.forms),
-)
-
-
-def _regulars(stage: Stage) -> list[Caller]:
-    return [
-        stage.orders("orders"),
-        stage.orders("stock", organization="org_7"),
-        stage.files(box.enterprise("1234567")),
-        stage.files(box.user("987")),
-    ]
-
-
-async def _all_at_once(stage: Stage, callers: Iterable[Caller]) -> int:
+async def all_at_once(stage: Stage, callers: Iterable[Caller]) -> int:
     """Let all of them call at once; return how many were served."""
     served: list[bool] = []
 
@@ -194,6 +158,15 @@ async def _all_at_once(stage: Stage, callers: Iterable[Caller]) -> int:
         for caller in callers:
             tasks.start_soon(call, caller)
     return sum(served)
+
+
+def _regulars(stage: Stage) -> list[Caller]:
+    return [
+        stage.orders("orders"),
+        stage.orders("stock", organization="org_7"),
+        stage.files(box.enterprise("1234567")),
+        stage.files(box.user("987")),
+    ]
 
 
 async def _go_down(stage: Stage, callers: Sequence[Caller]) -> float:

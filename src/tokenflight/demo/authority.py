@@ -10,90 +10,101 @@ import secrets
 import time
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tokenflight.demo.books import LIFETIME, Asked, Books
+from tokenflight.demo.books import Asked, Books
+from tokenflight.demo.box_desk import AUTHORIZE, BOX, BoxDesk
+from tokenflight.demo.faults import Faults
+from tokenflight.demo.forms import Refused, just, read_form
+from tokenflight.demo.signatures import KeyPair, Untrue, Verifier
 from tokenflight.demo.turnstile import Turnstile
 
+DOMAIN: Final = "demo.auth0.example"
 AUTH0: Final = "/oauth/token"
-BOX: Final = "/oauth2/token"
-_FORM: Final = "application/x-www-form-urlencoded"
-_CLIENT: Final = frozenset({"grant_type", "client_id", "client_secret"})
-_AUTH0_FIELDS: Final = _CLIENT | {"audience"}
-_BOX_FIELDS: Final = _CLIENT | {"box_subject_type", "box_subject_id"}
-
-
-class Refused(Exception):  # noqa: N818  # it is an answer, not a fault
-    """A token request that is answered with an error (RFC 6749, section 5.2)."""
-
-    def __init__(self, status: int, error: str, description: str) -> None:
-        super().__init__(description)
-        self.status = status
-        self.body = {"error": error, "error_description": description}
+_ISSUER: Final = f"https://{DOMAIN}/"
+_LONGEST_ASSERTION: Final = 300.0
+_ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_FIELDS: Final = frozenset({"grant_type", "client_id", "audience"})
+_BY_SECRET: Final = _FIELDS | {"client_secret"}
+_BY_KEY: Final = _FIELDS | {"client_assertion_type", "client_assertion"}
 
 
 class Authority:
-    """Issues tokens to the clients in its books, by client credentials, with the secret in the body."""
+    """Issues tokens to the clients in its books, each by the proof that it is registered with."""
 
-    def __init__(self, books: Books, turnstile: Turnstile) -> None:
+    def __init__(
+        self,
+        books: Books,
+        turnstile: Turnstile,
+        *,
+        faults: Faults | None = None,
+        keys: Mapping[str, KeyPair] | None = None,
+    ) -> None:
         self._books = books
         self._turnstile = turnstile
+        self._verifier = Verifier(books, keys or {})
+        self._box = BoxDesk(books, turnstile, self._verifier, faults or Faults())
         self._signing_key = secrets.token_bytes(32)
 
     def app(self) -> Starlette:
         """Return it as an ASGI app."""
-        routes = [Route(AUTH0, self._auth0, methods=["POST"]), Route(BOX, self._box, methods=["POST"])]
+        routes = [
+            Route(AUTH0, self._auth0, methods=["POST"]),
+            Route(BOX, self._box.token, methods=["POST"]),
+            Route(AUTHORIZE, self._box.authorize),
+        ]
         return Starlette(routes=routes, exception_handlers={Refused: self._refuse})
 
     async def _auth0(self, request: Request) -> Response:
-        form = await _form(request)
+        form = await read_form(request)
         if "grant_type" not in form or form["grant_type"] != "client_credentials":
             raise Refused(403, "unauthorized_client", "Grant type not allowed for the client.")
-        _just(form, _AUTH0_FIELDS, optional={"organization"}, missing="Missing required parameter: ")
-        if not self._knows(form):
+        signs = self._verifier.knows(form.get("client_id", ""))
+        just(form, _BY_KEY if signs else _BY_SECRET, optional={"organization"}, missing="Missing required parameter: ")
+        if signs:
+            self._check_assertion(form)
+        elif not self._books.knows(form):
             raise Refused(401, "access_denied", "Unauthorized")
         asked = (form["client_id"], form.get("organization"), form["audience"])
-        token = self._signed(asked, issuer=str(request.base_url))
-        limits = {"x-ratelimit-limit": "100", "x-ratelimit-remaining": "99", "x-ratelimit-reset": f"{time.time():.0f}"}
-        return await self._issue(token, asked, {"token_type": "Bearer"}, limits)
+        return await self._issue(asked, issuer=str(request.base_url))
 
-    async def _box(self, request: Request) -> Response:
-        form = await _form(request)
-        if form.get("grant_type") != "client_credentials":
-            raise Refused(400, "unsupported_grant_type", "The grant type is missing, or is none of ours")
-        if not self._knows(form):
-            raise Refused(400, "invalid_client", "The client credentials are invalid")
-        _just(form, _BOX_FIELDS, optional=set(), missing="No such parameter found: ")
-        if form["box_subject_type"] not in {"enterprise", "user"} or not form["box_subject_id"].isdecimal():
-            raise Refused(400, "invalid_grant", "Grant credentials are invalid")
-        asked = (form["client_id"], form["box_subject_id"], None)
-        token = f"1!{secrets.token_urlsafe(48)}"
-        fields = {"restricted_to": [], "issued_token_type": "bearer"}  # and no token_type, as documented
-        return await self._issue(token, asked, fields, {"set-cookie": "box_visitor_id=1; path=/; domain=.box.com"})
+    def _check_assertion(self, form: Mapping[str, str]) -> None:
+        """Refuse a client assertion that is not Auth0's."""
+        try:
+            self._believe(form)
+        except Untrue as why:
+            self._books.answered(form["client_id"], 401)
+            raise Refused(401, "invalid_client", f"Client authentication failed: {why}") from None
+        self._books.answered(form["client_id"], 200)
 
-    async def _issue(
-        self, token: str, asked: Asked, fields: Mapping[str, object], headers: Mapping[str, str]
-    ) -> Response:
+    def _believe(self, form: Mapping[str, str]) -> None:
+        """Raise Untrue for what is not signed for the issuer with its slash, for 300 s at most, once."""
+        client, text = form["client_id"], form["client_assertion"]
+        if form["client_assertion_type"] != _ASSERTION_TYPE:
+            raise Untrue("client_assertion_type is not supported")
+        claims = self._verifier.claims(text, client=client, audience=_ISSUER, longest=_LONGEST_ASSERTION)
+        if claims.get("sub") != client:
+            raise Untrue("Please check the 'sub' claim.")
+
+    async def _issue(self, asked: Asked, *, issuer: str) -> Response:
         self._books.requests[asked] += 1
         await self._turnstile.passed()
+        lifetime = self._books.lifetime(asked)
+        token = self._signed(asked, issuer, lifetime)
         self._books.issue(token, asked)
-        body = {"access_token": token, "expires_in": LIFETIME, **fields}
-        return JSONResponse(body, headers={**headers, "cache-control": "no-store"})
+        limits = {"x-ratelimit-limit": "100", "x-ratelimit-remaining": "99", "x-ratelimit-reset": f"{time.time():.0f}"}
+        body = {"access_token": token, "expires_in": lifetime, "token_type": "Bearer"}
+        return JSONResponse(body, headers={**limits, "cache-control": "no-store"})
 
-    def _knows(self, form: Mapping[str, str]) -> bool:
-        known = self._books.secrets.get(form.get("client_id", ""), "")
-        return bool(known) and hmac.compare_digest(known, form.get("client_secret", ""))
-
-    def _signed(self, asked: Asked, *, issuer: str) -> str:
+    def _signed(self, asked: Asked, issuer: str, lifetime: int) -> str:
         """Return a JSON Web Token with the claims that Auth0 gives (RFC 7519)."""
         client, organization, audience = asked
         now = int(time.time())
-        claims = {"iss": issuer, "sub": f"{client}@clients", "aud": audience, "iat": now, "exp": now + LIFETIME}
+        claims = {"iss": issuer, "sub": f"{client}@clients", "aud": audience, "iat": now, "exp": now + lifetime}
         claims |= {"gty": "client-credentials", "azp": client, "jti": secrets.token_hex(8)}
         claims |= {"org_id": organization} if organization else {}
         text = f"{_part({'alg': 'HS256', 'typ': 'JWT'})}.{_part(claims)}"
@@ -103,33 +114,6 @@ class Authority:
         assert isinstance(error, Refused)
         self._books.refusals.append(f"{request.url.path}: {error}")
         return JSONResponse(error.body, error.status, {"cache-control": "no-store"})
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """Read a form to the letter: RFC 6749, section 3.2, and nothing that a token request has no use for."""
-    headers = request.headers
-    if headers.get("content-type") != _FORM:
-        raise Refused(400, "invalid_request", f"A token request is {_FORM}")
-    if request.url.query or "cookie" in headers or "authorization" in headers:
-        raise Refused(
-            400, "invalid_request", "All of a token request is in its body: no query, cookie or Authorization"
-        )
-    try:
-        pairs = parse_qsl((await request.body()).decode("ascii"), strict_parsing=True, keep_blank_values=True)
-    except ValueError:
-        raise Refused(400, "invalid_request", "The body is no form") from None
-    form = dict(pairs)
-    if len(form) < len(pairs) or not all(form.values()):
-        raise Refused(400, "invalid_request", "A parameter came twice, or empty")
-    return form
-
-
-def _just(form: Mapping[str, str], names: frozenset[str], *, optional: set[str], missing: str) -> None:
-    """Refuse a form that lacks one of *names*, or brings what is neither of them nor *optional*."""
-    if lacking := sorted(names - form.keys()):
-        raise Refused(400, "invalid_request", missing + lacking[0])
-    if unknown := sorted(form.keys() - names - optional):
-        raise Refused(400, "invalid_request", f"Unknown parameter: {unknown[0]}")
 
 
 def _part(claims: Mapping[str, object]) -> str:

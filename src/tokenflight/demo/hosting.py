@@ -10,15 +10,18 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, wait
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio
 from anyio import to_thread
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config, Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from tokenflight.demo.faults import HANG_UP
 from tokenflight.demo.patience import until
 
 T = TypeVar("T")
@@ -35,7 +38,7 @@ class Site:
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._server = Server(
             Config(
-                app,
+                self._serve(app),
                 http=_door(self),
                 ws="none",
                 lifespan="off",
@@ -74,6 +77,19 @@ class Site:
         """Take a connection, or hang up on it."""
         if self._is_down:
             transport.abort()
+
+    def _serve(self, app: Starlette) -> ASGIApp:
+        """Return the app, told with each request how to end its connection."""
+
+        async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+            await app({**scope, HANG_UP: partial(self._hang_up_on, scope["client"])}, receive, send)
+
+        return serve
+
+    def _hang_up_on(self, client: tuple[str, int]) -> None:
+        for connection in tuple(self._server.server_state.connections):
+            if connection.transport.get_extra_info("peername") == client:
+                connection.transport.abort()
 
     def _hang_up(self) -> None:
         self._is_down = True

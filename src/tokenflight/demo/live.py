@@ -91,7 +91,9 @@ class LiveView:
             self._console.print(Text(trouble, "red"))
 
     def _frame(self, stage: Stage) -> RenderableType:
-        room = min(MOST_KEYS, max(FEWEST_KEYS, self._console.height - len(self._promises) - NOTES - 9))
+        lines = max(2 * FEWEST_KEYS, self._console.height - NOTES - 9)
+        latest = self._promises[-(lines - FEWEST_KEYS) :]
+        room = min(MOST_KEYS, lines - len(latest))
         roomy = self._console.width >= ROOMY
         now = time.monotonic()
         header = Text.assemble(
@@ -103,7 +105,7 @@ class LiveView:
         parts: list[RenderableType] = [
             header,
             Padding(_keys(rows(stage), room, roomy), (1, 0, 0, 2)),
-            Padding(_so_far(self._promises, roomy), (1, 0, 0, 2)),
+            Padding(_so_far(latest, roomy), (1, 0, 0, 2)),
         ]
         return Group("", *parts, "", *notes)
 

@@ -12,8 +12,8 @@ from typing import Any
 import anyio
 from rich.console import Console
 
-from tokenflight.demo.acts import PROGRAMME, Act
 from tokenflight.demo.live import LiveView
+from tokenflight.demo.programme import PROGRAMME, Act
 from tokenflight.demo.promises import Promise, verdict
 from tokenflight.demo.stage import put_up
 from tokenflight.demo.view import PlainView, View

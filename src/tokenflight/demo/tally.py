@@ -6,9 +6,11 @@ from collections import Counter
 from typing import Final
 
 from tokenflight import TokenKey
-from tokenflight.observe import Event, FlightFailed, FlightLaunched, TokenLanded, Trigger
+from tokenflight.observe import AttemptFailed, Event, FlightFailed, FlightLaunched, TokenLanded, Trigger
 
 AHEAD: Final[tuple[Trigger, ...]] = ("schedule", "due", "probe")
+UNANSWERED: Final = frozenset({"cut", "reset", "timeout"})
+"""Reasons of a failure that leave open whether the server heard the request."""
 
 
 class Tally:
@@ -20,6 +22,7 @@ class Tally:
         waits: how many callers waited for a flight, by key.
         waits_after_first: the same without those for a key's first token.
         failures: how many flights brought nothing, by key.
+        unanswered: how many requests may have been heard and were not answered, by key.
     """
 
     def __init__(self) -> None:
@@ -28,11 +31,14 @@ class Tally:
         self.waits: Counter[TokenKey] = Counter()
         self.waits_after_first: Counter[TokenKey] = Counter()
         self.failures: Counter[TokenKey] = Counter()
+        self.unanswered: Counter[TokenKey] = Counter()
 
     def __call__(self, event: Event) -> None:
         """Count *event*."""
         if isinstance(event, FlightLaunched):
             self.launched[event.key, event.trigger] += 1
+        elif isinstance(event, AttemptFailed):
+            self.unanswered[event.key] += event.reason in UNANSWERED
         elif isinstance(event, TokenLanded | FlightFailed):
             self.waits[event.key] += event.waiters
             self.failures[event.key] += isinstance(event, FlightFailed)

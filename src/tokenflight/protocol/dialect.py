@@ -39,8 +39,9 @@ class Dialect:
             provider cannot serve.
         parse: `(status, headers, fields) → fields`, for every answer whose body holds fields, good or bad.
         classify: `(status, error, description) → error code` that counts instead of the one that was sent, whatever
-            the status; `temporarily_unavailable` makes a failure transient, `invalid_client` says that the client's
-            credentials are wrong for all its keys. None leaves it to the RFCs.
+            the status; `temporarily_unavailable` makes a failure transient, `slow_down` too and speaks for one key
+            alone, `invalid_client` says that the client's credentials are wrong for all its keys. None leaves it to
+            the RFCs.
         hint: `(status, error, description) → str`: what to check or click.
 
     Descriptions come cleaned: at most 512 printable characters, known secrets redacted. A function that raises

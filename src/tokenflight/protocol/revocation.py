@@ -19,22 +19,22 @@ from tokenflight.protocol.wire import TokenRequest, form_request
 
 @frozen
 class Doomed:
-    """A token to revoke; `kind` is its token type hint: `access_token` or `refresh_token` (RFC 7009, section 2.1)."""
+    """A token to revoke."""
 
     token: Secret
-    kind: str = "access_token"
 
 
 async def build_revocation(attempt: Attempt, doomed: Doomed) -> TokenRequest:
     """Make the request of one attempt; the client authenticates as it does at the token endpoint.
 
+    No hint goes along: a server has to find the token without (RFC 7009, section 2.1), and Box documents none.
     Raises ConfigurationError where the client knows no revocation endpoint, and as `wire.build` does.
     """
     url = attempt.client.endpoints.revocation
     if url is None:
         raise ConfigurationError("the client knows no revocation endpoint: give endpoints=Endpoints(revocation=...)")
-    fields = {"token": doomed.token.reveal(), "token_type_hint": doomed.kind}
-    return form_request(url, fields, [await attempt.client.authentication.authenticate(attempt)])
+    proof = await attempt.client.authentication.authenticate(attempt)
+    return form_request(url, {"token": doomed.token.reveal()}, [proof])
 
 
 def read_revocation(
