@@ -328,5 +328,5 @@ TokenProvider(clients, store=OwnSource())  # type: ignore[arg-type]  # pyright: 
 async def wrong(tokens: TokenProvider, token: Token) -> None:
     await tokens.token(subject=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await tokens.token("a", "s")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    tokens.revoke("a")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    tokens.refresh("a")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
     token.header = "x"
