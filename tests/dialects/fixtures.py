@@ -89,8 +89,8 @@ AUTH0_ORGANIZATION = form(
     organization="org_42",
     scope="read:a",
 )
-AUTH0_BASIC = form(AUTH0_URL, "Basic dGhlLWNsaWVudDpDTlJZLXNlY3JldC0yZDkwJTJCJTJGJTI2JTNEKyVDMyVCQw==", **AUTH0_COMMON)
-"""`the-client:CNRY-secret-2d90%2B%2F%26%3D+%C3%BC`: both halves are form-encoded before base64."""
+AUTH0_BASIC = form(AUTH0_URL, "Basic dGhlLWNsaWVudDpDTlJZLXNlY3JldC0yZDkwJTJCJTJGJTI2JTNEJTIwJUMzJUJD", **AUTH0_COMMON)
+"""`the-client:CNRY-secret-2d90%2B%2F%26%3D%20%C3%BC`: both halves are percent-encoded before base64."""
 
 AUTH0_ANSWER = Answer(200, {"access_token": "e.y.J", "token_type": "Bearer", "expires_in": 86400}, AUTH0_HEADERS)
 

@@ -151,7 +151,6 @@ def test_a_client_with_a_certificate_leaves_it_to_the_tenant_where_to_go() -> No
 
 
 @pytest.mark.proves("Auth0", "client_credentials, tls_client_auth at the alias that discovery tells")
-@pytest.mark.usefixtures("anyio_backend")
 async def test_a_certificate_is_presented_at_the_alias_and_the_token_is_bound_to_it(tmp_path: Path) -> None:
     double, issued = scene.tenant(), authority().client()
     double.client("the-tls", method="tls", thumbprint=issued.thumbprint, secret="")

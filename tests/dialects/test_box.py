@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from attrs import evolve
 from tests.dialects import fixtures
 from tests.dialects.fixtures import Answer, Request, refusal
 from tests.kit.attempts import work
@@ -15,13 +16,24 @@ from tokenflight.model.key import Audience, Subject, TokenKey
 from tokenflight.model.secret import Secret, SecretSource
 from tokenflight.protocol.client import Endpoints, OAuthClient
 from tokenflight.protocol.client_authentication import Attempt, ClientSecretBasic, ClientSecretPost, PublicClient
-from tokenflight.protocol.grants import check_key, token_fields
+from tokenflight.protocol.grants import ClientCredentials, check_key, token_fields
+from tokenflight.protocol.jwt_bearer import JWTBearer
 from tokenflight.protocol.wire import Issued, TokenAnswer, build, parse
 
 pytestmark = pytest.mark.anyio
 
 ENTERPRISE = TokenKey(client="files", subject=box.enterprise("1234567"))
 USER = TokenKey(client="files", subject=box.user("987"))
+
+
+class Elsewhere:
+    """A signer that keeps its key to itself."""
+
+    algorithm = "RS256"
+    key_id = None
+
+    async def sign(self, data: bytes) -> bytes:
+        return b"signed"
 
 
 def client(**fields: Any) -> OAuthClient:
@@ -79,7 +91,17 @@ def test_lifetimes_vary(lifetime: int) -> None:
 @pytest.mark.parametrize("key", [ENTERPRISE, USER])
 def test_a_key_with_its_subject_passes(key: TokenKey) -> None:
     check_key(client(), key)
-    check_key(client(scope="root_readonly"), key)
+
+
+@pytest.mark.parametrize("key", [ENTERPRISE, USER])
+@pytest.mark.parametrize("jwt", [False, True])
+def test_a_scope_is_refused_because_box_gives_an_app_its_own(key: TokenKey, jwt: bool) -> None:
+    grant = JWTBearer(Elsewhere(), inside={"subject_type": "box_sub_type"}) if jwt else ClientCredentials()
+    with pytest.raises(ConfigurationError, match="leave scope out, and narrow the token"):
+        check_key(client(scope="root_readonly", grant=grant), key)
+    with pytest.raises(ConfigurationError, match="leave scope out, and narrow the token"):
+        check_key(client(grant=grant), evolve(key, scope=frozenset({"root_readonly"})))
+    check_key(client(grant=grant), key)
 
 
 @pytest.mark.parametrize("subject", [None, Subject("1234567"), Subject("org_1", "organization")])
@@ -184,6 +206,51 @@ REFUSALS: dict[str, tuple[Answer, type[TokenEndpointError], str]] = {
         TokenEndpointError,
         "Server Authentication (with Client Credentials Grant)",
     ),
+    "spent refresh token": (
+        box_refusal("invalid_grant", "Invalid refresh token"),
+        InvalidGrantError,
+        "let the person log in again",
+    ),
+    "late code": (
+        box_refusal("invalid_grant", "The authorization code has expired"),
+        InvalidGrantError,
+        "a code lives 30 s",
+    ),
+    "dead subject token": (
+        box_refusal("invalid_grant", "The subject_token provided is invalid"),
+        InvalidGrantError,
+        "present a subject token that is not past its end",
+    ),
+    "wrong actor token": (
+        box_refusal("invalid_grant", "The actor_token provided is invalid"),
+        InvalidGrantError,
+        "by box.annotator(...)",
+    ),
+    "wrong key": (
+        box_refusal("invalid_grant", '"kid" invalid, unable to lookup correct key'),
+        InvalidGrantError,
+        "Add and Manage Public Keys",
+    ),
+    "wrong sub": (
+        box_refusal("invalid_grant", "Please check the 'sub' claim. The 'sub' specified is invalid."),
+        InvalidGrantError,
+        "check that the id of box.enterprise(...)",
+    ),
+    "wrong claim": (
+        box_refusal("invalid_grant", "Please check the 'aud' claim."),
+        InvalidGrantError,
+        "set this machine's clock",
+    ),
+    "what nobody sees": (
+        box_refusal("invalid_resource", "The target resource is invalid."),
+        TokenEndpointError,
+        "that the subject may see it",
+    ),
+    "wrong scope": (
+        refusal(401, "invalid_scope", "not held", {"BOX-REQUEST-ID": "0f1"}),
+        TokenEndpointError,
+        "Application Scopes",
+    ),
     "wrong kind of app, told otherwise": (
         box_refusal("invalid_request", "The grant type is unauthorized for this client_id."),
         TokenEndpointError,
@@ -206,6 +273,23 @@ def test_each_refusal_has_its_class_and_names_the_console_step(
     assert failure.request_id == "0f1"
     assert step in (failure.hint or "")
     assert str(failure.exception(ENTERPRISE)).endswith(failure.hint or "?")
+
+
+def test_a_401_that_says_nothing_is_about_scopes() -> None:
+    failure = understood(Answer(401, b"", {}))
+
+    assert isinstance(failure, Failure)
+    assert (failure.transient, failure.counts, failure.code) == (False, False, None)
+    assert "ask for scopes that the subject token has" in (failure.hint or "")
+
+
+def test_an_assertion_that_was_seen_before_is_trouble_that_passes() -> None:
+    failure = understood(
+        box_refusal("invalid_grant", "Please check the 'jti' claim. A unique 'jti' value is required.")
+    )
+
+    assert isinstance(failure, Failure)
+    assert (failure.transient, failure.code) == (True, "temporarily_unavailable")
 
 
 def test_only_wrong_credentials_speak_for_the_whole_client() -> None:

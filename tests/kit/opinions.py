@@ -18,9 +18,9 @@ SCOPE = "read write"
 
 @frozen(kw_only=True)
 class Opinion:
-    """A running server and its clients by name: `basic`, `post` and `web` (which has a refresh token).
+    """A running server and its clients by name: `basic`, `odd`, `post` and `web` (which has a refresh token).
 
-    Authlib's has `odd`, `key` (private_key_jwt, RS256) and `bearer` (jwt-bearer in its own name, ES256) as well.
+    Authlib's has `key` (private_key_jwt, RS256) and `bearer` (jwt-bearer in its own name, ES256) as well.
     """
 
     issuer: str
@@ -42,11 +42,10 @@ class Opinion:
 
 
 def clients(*, all_methods: bool) -> dict[str, Registered]:
-    """Draw the clients' secrets and keys; the ones with keys, and the odd one, are for a server of *all_methods*."""
+    """Draw the clients' secrets and keys; the ones with keys are for a server of *all_methods*."""
     drawn = {name: Registered(client_id=name, secret=canary("secret")) for name in ("basic", "post", "web")}
+    drawn["odd"] = Registered(client_id="we:ird id+%/", secret=f"{canary('secret')} :+%/&=")
     if all_methods:
-        # No space: Authlib undoes %20, and not the plus sign that RFC 6749, appendix B, writes for it.
-        drawn["odd"] = Registered(client_id="we:ird-id+%/", secret=f"{canary('secret')}:+%/&=")
         drawn["key"] = Registered(client_id="key", key=make_key("RS256"), algorithm="RS256")
         drawn["bearer"] = Registered(client_id="bearer", key=make_key("ES256"), algorithm="ES256")
     return drawn

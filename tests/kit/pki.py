@@ -125,8 +125,15 @@ def _server_context() -> ssl.SSLContext:
 @contextmanager
 def public_authority(place: Path) -> Iterator[None]:
     """Let the authority of the tests be one of those that every program trusts."""
+    with publicly_trusted(authority().ca.cert_pem.bytes(), place):
+        yield
+
+
+@contextmanager
+def publicly_trusted(ca: bytes, place: Path) -> Iterator[None]:
+    """Let the authority with this certificate (PEM) be the one that every program trusts."""
     bundle = place / "public.pem"
-    bundle.write_bytes(authority().ca.cert_pem.bytes())
+    bundle.write_bytes(ca)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(certifi, "where", lambda: str(bundle))
         endpoint._usual_context.cache_clear()

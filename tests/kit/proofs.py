@@ -29,7 +29,7 @@ class Proof:
     test: str
 
 
-@define
+@define(eq=False)
 class Proofs:
     """What a run has shown. A test that failed or was skipped on any backend shows nothing."""
 

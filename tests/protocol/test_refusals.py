@@ -5,6 +5,17 @@ from typing import Any
 
 import pytest
 
+from tokenflight import (
+    TOKEN_ENDPOINT,
+    ClientAssertion,
+    ClientCredentials,
+    ClientSecretBasic,
+    ClientSecretJWT,
+    ClientSecretPost,
+    MutualTLS,
+    PublicClient,
+    RefreshToken,
+)
 from tokenflight.errors import InvalidClientError, InvalidGrantError, TokenEndpointError
 from tokenflight.model.failure import Failure
 from tokenflight.model.key import TokenKey
@@ -18,10 +29,20 @@ ORIGIN = "https://as.example"
 
 
 def refused(
-    status: int, body: Any = None, *, dialect: Dialect | None = None, secret: str = "a-secret", **headers: str
+    status: int,
+    body: Any = None,
+    *,
+    dialect: Dialect | None = None,
+    secret: str = "a-secret",
+    authentication: Any = None,
+    **headers: str,
 ) -> Failure:
     client = OAuthClient(
-        client_id="me", token_endpoint=f"{ORIGIN}/token", authentication=secret, dialect=dialect or Dialect()
+        client_id="me",
+        token_endpoint=f"{ORIGIN}/token",
+        authentication=authentication or secret,
+        dialect=dialect or Dialect(),
+        grant=ClientCredentials() if authentication is None else RefreshToken(),
     )
     octets = b"" if body is None else json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -54,6 +75,26 @@ def test_a_registered_code_decides_whatever_the_other_status(code: str, status: 
     assert failure.transient is (code in {"temporarily_unavailable", "server_error", "slow_down"})
     assert failure.counts is (code in {"temporarily_unavailable", "server_error"})
     assert failure.hint == HINTS[code]
+
+
+@pytest.mark.parametrize(
+    ("authentication", "what"),
+    [
+        (ClientSecretBasic("a-secret"), "the method that the server wants"),
+        (ClientSecretPost("a-secret"), "the method that the server wants"),
+        (ClientSecretJWT("a-secret" * 4, audience=TOKEN_ENDPOINT), "the audience that the server wants"),
+        (ClientAssertion("a.b.c"), "the key_id and the audience"),
+        (MutualTLS(), "the certificate"),
+        (MutualTLS(self_signed=True), "the certificate"),
+        (PublicClient(), "give authentication"),
+    ],
+    ids=repr,
+)
+def test_a_client_that_is_refused_is_told_what_to_check_by_how_it_authenticated(authentication: Any, what: str) -> None:
+    failure = refused(401, {"error": "invalid_client"}, authentication=authentication)
+
+    assert what in (failure.hint or "")
+    assert refused(400, {"error": "invalid_grant"}, authentication=authentication).hint == HINTS["invalid_grant"]
 
 
 @pytest.mark.parametrize(

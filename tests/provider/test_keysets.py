@@ -177,10 +177,40 @@ async def test_keys_that_cannot_be_had_are_a_transient_failure_of_who_needs_them
         assert failure.detail.startswith("the server's keys could not be had: ")
         assert "https://auth.test" in failure.detail
         assert await place.validated(*[place.jwt("one")] * 10) == ["key_set"] * 10
-        assert len(place.keys.asked) == 1, "nobody tries again at once"
+        assert len(place.keys.asked) == 3, "tried a few times, and nobody tries again at once"
         place.keys.says = None
         await place.clock.advance(1.0)
         assert await place.validated(place.jwt("one")) == [None]
+
+
+async def test_what_goes_wrong_once_is_not_noticed_by_who_has_no_keys_yet() -> None:
+    async with office() as place:
+        place.keys.says = 503
+        async with anyio.create_task_group() as tasks:
+            results = list[list[str | None]]()
+
+            async def wait() -> None:
+                results.append(await place.validated(*[place.jwt("one")] * 10))
+
+            tasks.start_soon(wait)
+            while not place.keys.asked:
+                await anyio.lowlevel.checkpoint()
+            place.keys.says = None
+        assert results == [[None] * 10]
+        assert len(place.keys.asked) == 2
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_who_has_keys_that_are_too_old_tries_as_often_as_who_has_none(name: str) -> None:
+    async with office() as place:
+        await place.get()
+        await place.clock.advance(keysets.KEPT_FOR)
+        place.keys.says = BAD[name]
+        assert isinstance(await place.get(), Failure)
+        assert len(place.keys.asked) == 4
+        place.keys.says = None
+        await place.clock.advance(1.0)
+        assert isinstance(await place.get(), KeySet)
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -229,7 +259,7 @@ async def test_a_fetch_that_hangs_ends_by_itself_and_by_who_waits() -> None:
         assert hasty.detail.endswith("they did not come in time")
         patient = await place.get()
         assert isinstance(patient, Failure)
-        assert (patient.reason, place.clock.now()) == ("key_set", 5.0)
+        assert (patient.reason, place.clock.now(), len(place.keys.asked)) == ("key_set", 10.0, 2)
 
 
 async def test_as_many_urls_are_known_as_fit_and_the_one_used_last_stays() -> None:

@@ -364,7 +364,6 @@ async def test_of_a_key_of_a_session_the_newest_refresh_token_is_revoked_and_the
                 "client_id": "service",
                 "client_secret": SECRET,
                 "token": f"{first}-1-2",
-                "token_type_hint": "refresh_token",
             }
         ]
         assert [status.key.subject for status in here.tokens.status()] == [Subject("bob")]

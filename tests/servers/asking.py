@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from typing import Any
-from urllib.parse import quote_plus
+from urllib.parse import quote
 
 import httpx
 from tests.kit.oidc import Registered
@@ -19,8 +19,8 @@ def post(
     url: str, form: dict[str, Any], *, client: Registered | None = None, tls: ssl.SSLContext = _TLS
 ) -> httpx.Response:
     """Send a form, with *client* authenticated by basic (RFC 6749, section 2.3.1) if there is one."""
-    secret = None if client is None else quote_plus(client.secret or "")
-    auth = None if client is None or secret is None else (quote_plus(client.client_id), secret)
+    secret = None if client is None else quote(client.secret or "", safe="")
+    auth = None if client is None or secret is None else (quote(client.client_id, safe=""), secret)
     with httpx.Client(trust_env=False, verify=tls, timeout=30) as http:
         return http.post(url, data=form, auth=auth)
 

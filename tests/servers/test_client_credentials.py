@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from attrs import evolve
 from tests.kit.credentials import claims_of
-from tests.kit.harbour import AT_ONCE, at_once
+from tests.kit.harbour import at_once
 from tests.kit.oidc import OidcProvider, Registered
 from tests.kit.opinions import Opinion
+from tests.servers.using import JWT, METHODS, OPAQUE, client_of, lifetime, provider, refusal
 
 from tokenflight import (
     Audience,
@@ -20,51 +19,15 @@ from tokenflight import (
     ClientSecretPost,
     EndpointUnreachableError,
     InvalidClientError,
-    OAuthClient,
-    Token,
     TokenEndpointError,
-    TokenProvider,
     TokenRequestError,
 )
 
 pytestmark = pytest.mark.anyio
 
-JWT = Audience("https://api.test/jwt/ttl/30", "resource")
-OPAQUE = Audience("https://api.test/opaque/ttl/30/orders", "resource")
-METHODS: dict[str, type[ClientSecretBasic] | type[ClientSecretPost]] = {"post": ClientSecretPost}
 
-
-def client_of(server: OidcProvider | Opinion, name: str = "basic", **fields: Any) -> OAuthClient:
-    """Return a client of a server as it is registered there."""
-    known = server.clients[name]
-    authentication = METHODS.get(name, ClientSecretBasic)(known.secret or "")
-    fields = {"client_id": known.client_id, "authentication": authentication} | fields
-    return OAuthClient(token_endpoint=server.token_endpoint, **fields)
-
-
-@asynccontextmanager
-async def provider(client: OAuthClient, **retry: Any) -> AsyncIterator[TokenProvider]:
-    async with TokenProvider(client, retry=evolve(AT_ONCE, **retry)) as tokens:
-        yield tokens
-
-
-def lifetime(token: Token) -> float:
-    """Return the seconds that a token was given for."""
-    assert token.expires_at is not None
-    return round((token.expires_at - token.issued_at).total_seconds())
-
-
-async def refusal(client: OAuthClient, **how: Any) -> TokenRequestError:
-    """Return the error of a call that fails; a second one sends nothing and gets the same."""
-    async with provider(client) as tokens:
-        with pytest.raises(TokenRequestError) as caught:
-            await tokens.token(**how)
-        with pytest.raises(TokenRequestError) as again:
-            await tokens.token(**how)
-    assert again.value.attempts == 0
-    return caught.value
-
-
+@pytest.mark.proves("oidc-provider", "client_credentials + client_secret_basic")
+@pytest.mark.proves("oidc-provider", "client_credentials + client_secret_post")
 @pytest.mark.parametrize("name", ["basic", "odd", "post"])
 async def test_a_secret_gets_a_token(oidc: OidcProvider, name: str) -> None:
     async with provider(client_of(oidc, name)) as tokens:
@@ -76,6 +39,7 @@ async def test_a_secret_gets_a_token(oidc: OidcProvider, name: str) -> None:
     assert lifetime(token) == 600
 
 
+@pytest.mark.proves("oidc-provider", "client_credentials with resource indicators")
 @pytest.mark.parametrize("audience", [JWT, OPAQUE], ids=["jwt", "opaque"])
 async def test_a_resource_is_named_as_rfc_8707_does(oidc: OidcProvider, audience: Audience) -> None:
     async with provider(client_of(oidc, scope="read")) as tokens:
@@ -88,6 +52,7 @@ async def test_a_resource_is_named_as_rfc_8707_does(oidc: OidcProvider, audience
         assert claims_of(token.access_token.reveal(), oidc.keys["ES256"])["aud"] == JWT.value
 
 
+@pytest.mark.proves("oidc-provider", "client_credentials with resource indicators")
 async def test_resources_have_tokens_of_their_own_and_callers_share_them(oidc: OidcProvider) -> None:
     async with provider(client_of(oidc)) as tokens:
         jwts = await at_once(*[lambda: tokens.token(audience=JWT)] * 10)
@@ -97,6 +62,7 @@ async def test_resources_have_tokens_of_their_own_and_callers_share_them(oidc: O
     assert [entry.form["resource"] for entry in oidc.journal()] == [JWT.value, OPAQUE.value]
 
 
+@pytest.mark.proves("oidc-provider", "client_credentials + client_secret_basic (another secret is refused)")
 async def test_a_wrong_secret_is_the_client_s_fault(oidc: OidcProvider) -> None:
     error = await refusal(client_of(oidc, authentication=ClientSecretBasic("other")))
 
@@ -106,6 +72,8 @@ async def test_a_wrong_secret_is_the_client_s_fault(oidc: OidcProvider) -> None:
     assert len(oidc.journal()) == 1
 
 
+@pytest.mark.proves("oidc-provider", "client_credentials + client_secret_basic (another method is refused)")
+@pytest.mark.proves("oidc-provider", "client_credentials + client_secret_post (another method is refused)")
 @pytest.mark.parametrize(("name", "method"), [("basic", ClientSecretPost), ("post", ClientSecretBasic)])
 async def test_the_other_method_is_the_client_s_fault(oidc: OidcProvider, name: str, method: Any) -> None:
     error = await refusal(client_of(oidc, name, authentication=method(oidc.clients[name].secret)))
@@ -115,6 +83,7 @@ async def test_the_other_method_is_the_client_s_fault(oidc: OidcProvider, name: 
     assert "authentication" in (error.hint or "")
 
 
+@pytest.mark.proves("oidc-provider", "client_credentials with resource indicators (an unknown one is refused)")
 async def test_an_unknown_resource_is_permanent_and_its_own_fault(oidc: OidcProvider) -> None:
     async with provider(client_of(oidc)) as tokens:
         with pytest.raises(TokenEndpointError) as caught:
@@ -150,6 +119,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.proves("oidc-provider", "client_credentials (faults of the wire)")
 @pytest.mark.parametrize(("fault", "kind", "reason"), FAULTS)
 async def test_a_fault_is_tried_again_and_then_a_typed_error(
     oidc: OidcProvider, fault: dict[str, Any], kind: type[TokenRequestError], reason: str
@@ -165,6 +135,7 @@ async def test_a_fault_is_tried_again_and_then_a_typed_error(
     assert oidc.faults_left() == 0
 
 
+@pytest.mark.proves("oidc-provider", "client_credentials (faults of the wire)")
 @pytest.mark.parametrize("fault", [fault.values[0] for fault in FAULTS], ids=[fault.id for fault in FAULTS])
 async def test_a_fault_that_passes_is_not_noticed(oidc: OidcProvider, fault: dict[str, Any]) -> None:
     oidc.fault(**fault)
@@ -197,6 +168,8 @@ async def test_a_long_retry_after_is_told_at_once_and_obeyed(oidc: OidcProvider)
     assert (again.value.attempts, len(oidc.journal())) == (0, 1)
 
 
+@pytest.mark.proves("Authlib", "client_credentials + client_secret_basic")
+@pytest.mark.proves("Authlib", "client_credentials + client_secret_post")
 async def test_authlib_gives_tokens_for_the_registered_method_alone(authlib: Opinion) -> None:
     for name in ("basic", "odd", "post"):
         async with provider(client_of(authlib, name, scope="read")) as tokens:
@@ -228,13 +201,17 @@ async def test_authlib_refuses_a_client_without_the_grant(authlib: Opinion) -> N
     assert (error.error, error.status, error.transient) == ("unauthorized_client", 400, False)
 
 
+@pytest.mark.proves("django-oauth-toolkit", "client_credentials + client_secret_basic")
+@pytest.mark.proves("django-oauth-toolkit", "client_credentials + client_secret_post")
 async def test_django_gives_tokens_for_both_methods(django: Opinion) -> None:
-    for name in ("basic", "post"):
+    for name in ("basic", "odd", "post"):
         async with provider(client_of(django, name, scope="read")) as tokens:
             token = await tokens.token()
         assert (lifetime(token), token.scope) == (600, {"read"})
 
 
+@pytest.mark.proves("django-oauth-toolkit", "client_credentials + client_secret_basic (another secret is refused)")
+@pytest.mark.proves("django-oauth-toolkit", "client_credentials + client_secret_post (another secret is refused)")
 @pytest.mark.parametrize("name", ["basic", "post"])
 async def test_django_refuses_a_wrong_secret_without_a_word_and_with_a_bearer_challenge(
     django: Opinion, name: str

@@ -160,13 +160,13 @@ def _form(key: TokenKey, fields: dict[str, str]) -> Mapping[str, str]:
 
 def _for_one_subject(key: TokenKey, fields: dict[str, str]) -> Mapping[str, str]:
     """Add the subject that client credentials demand."""
-    subject = _one_subject(_whole(key))
+    subject = _one_subject(_unscoped(_whole(key)))
     return {**fields, "box_subject_type": subject.type or "", "box_subject_id": subject.id}
 
 
 def _by_assertion(key: TokenKey, fields: dict[str, str]) -> Mapping[str, str]:
     """Demand a subject of a kind, unless somebody else's assertion speaks for it: either is in what is signed."""
-    if not isinstance(_whole(key).subject, SubjectToken):
+    if not isinstance(_unscoped(_whole(key)).subject, SubjectToken):
         _one_subject(key)
     return fields
 
@@ -204,6 +204,15 @@ def _whole(key: TokenKey) -> TokenKey:
         raise ConfigurationError(
             "Box narrows only exchanged tokens to files, folders and shared links: give a client TokenExchange() for "
             "that, and here leave the audience out"
+        )
+    return key
+
+
+def _unscoped(key: TokenKey) -> TokenKey:
+    if key.scope:
+        raise ConfigurationError(
+            "Box gives an app the scopes that it is registered with: leave scope out, and narrow the token by "
+            "TokenExchange() where less is wanted"
         )
     return key
 

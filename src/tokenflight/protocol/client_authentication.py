@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
-from urllib.parse import quote_plus
+from urllib.parse import quote
 
 from attrs import field, frozen
 
@@ -92,7 +92,7 @@ def a_switch(instance: object, attribute: Any, value: object) -> None:
 class ClientSecretBasic:
     """Send client id and secret in an Authorization header (RFC 6749, section 2.3.1).
 
-    Both are form-encoded first, as the RFC says. `raw=True` sends them as they are, for servers that do not decode.
+    Both are percent-encoded first, as the RFC says. `raw=True` sends them as they are, for servers that do not decode.
     """
 
     secret: Source = field(converter=secret_source)
@@ -104,7 +104,8 @@ class ClientSecretBasic:
         client_id = attempt.client.client_id
         secret = sendable(await attempt.read(self.secret))
         if not self.raw:
-            client_id, secret = quote_plus(client_id), quote_plus(secret)
+            # A space as %20: those who decode forms undo it as well, and some servers undo nothing but percent signs.
+            client_id, secret = quote(client_id, safe=""), quote(secret, safe="")
         elif ":" in client_id:
             raise ConfigurationError("a client id with a colon cannot be sent raw: leave out raw=True")
         credentials = base64.b64encode(f"{client_id}:{secret}".encode()).decode("ascii")

@@ -58,6 +58,16 @@ HINTS: Final[Mapping[str, str | None]] = {
 }
 """The registered error codes that a token endpoint may send, and what to check; any other code counts as none."""
 
+_CERTIFICATE: Final = "check client_id and authentication: the certificate, and what the server knows the client by"
+_OF_METHODS: Final[Mapping[str, str]] = {
+    "private_key_jwt": "check client_id and authentication: the key, the key_id and the audience that the server knows",
+    "client_secret_jwt": "check client_id and authentication: the secret, and the audience that the server wants",
+    "tls_client_auth": _CERTIFICATE,
+    "self_signed_tls_client_auth": _CERTIFICATE,
+    "none": "check client_id, and give authentication where the client is registered with a secret or a key",
+}
+"""What to check after `invalid_client`, by how the client authenticated."""
+
 _REQUEST_IDS: Final = (
     *("box-request-id", "x-request-id", "x-ms-request-id", "x-okta-request-id", "x-auth0-requestid"),
     *("x-amzn-requestid", "request-id", "x-correlation-id", "cf-ray"),
@@ -93,7 +103,7 @@ class Refusals:
             detail=self._sentence(verdict, said, description),
             transient=verdict.transient,
             counts=verdict.counts,
-            hint=advice or verdict.hint,
+            hint=advice or self._hint(verdict),
             code=code,
             description=description,
             uri=clean(fields.get("error_uri")),
@@ -131,6 +141,10 @@ class Refusals:
     @property
     def _answered(self) -> str:
         return f"{self.client.endpoint_label} answered {self.answer.status}"
+
+    def _hint(self, verdict: _Verdict) -> str | None:
+        own = _OF_METHODS.get(self.client.authentication.method) if verdict.reason == "invalid_client" else None
+        return own or verdict.hint
 
     def _code(self, error: object) -> str | None:
         """Clean an error code, but for the registered ones: these stay, even where a secret is one of their words."""

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from functools import partial
 from typing import Final
 
-from attrs import define
+from attrs import define, evolve
 
 from tokenflight.engine.launching import as_it_is
 from tokenflight.engine.state import State
@@ -18,6 +18,7 @@ from tokenflight.protocol.verification import KeySet
 from tokenflight.provider.connection import Connection
 from tokenflight.provider.credentials import in_a_thread
 from tokenflight.provider.errands import Errands
+from tokenflight.provider.tries import a_few_times
 from tokenflight.transport.endpoint import fetch
 
 FRESH_FOR: Final = 3600.0
@@ -30,7 +31,7 @@ REFETCH_EVERY: Final = 30.0
 """Seconds between two fetches for a key that is not listed, and between two that fail while an old document serves."""
 
 RETRY_EVERY: Final = 1.0
-"""Seconds between two fetches that fail where nothing serves."""
+"""Seconds after a few tries that all failed, where nothing serves."""
 
 MAX_URLS: Final = 256
 
@@ -44,6 +45,10 @@ class _Shelf:
     refetched_at: float = -math.inf
     not_before: float = -math.inf
     broken: Failure | None = None
+
+    def serving(self, now: float) -> KeySet | None:
+        """Return the keys if they still serve."""
+        return self.keys if now < self.fetched_at + KEPT_FOR else None
 
 
 class KeySets:
@@ -69,7 +74,7 @@ class KeySets:
     async def get(self, url: str, *, deadline: float) -> KeySet | Failure:
         """Return the keys at *url*, or a Failure by *deadline* on the age clock."""
         shelf, now = self._shelf(url), self._state.clock.now()
-        held = shelf.keys if now < shelf.fetched_at + KEPT_FOR else None
+        held = shelf.serving(now)
         if held is not None and now < max(shelf.fetched_at + FRESH_FOR, shelf.not_before):
             return held
         if shelf.broken is not None and now < shelf.not_before:
@@ -105,23 +110,32 @@ class KeySets:
         return _failed("they did not come in time")
 
     async def _fetch(self, url: str, shelf: _Shelf, *, again: bool) -> KeySet | Failure:
-        """Fetch, and keep what is good; nobody tries again right after a failure."""
-        keys = await self._read(url)
-        now = self._state.clock.now()
+        """Fetch, and keep what is good; nobody tries again right after a failure.
+
+        Where nothing serves it is tried a few times first: a flight's own attempts follow each other sooner than this.
+        """
+        clock, retry = self._state.clock, self._state.retry
+        served = shelf.serving(clock.now()) is not None
+        if served:
+            keys = await self._read(url, math.inf)
+        else:
+            short = evolve(retry, total_timeout=retry.attempt_timeout)
+            keys = await a_few_times(partial(self._read, url), clock=clock, retry=short)
+        now = clock.now()
         if again:  # not sooner: who comes meanwhile joins
             shelf.refetched_at = now
         if isinstance(keys, KeySet):
             shelf.keys, shelf.fetched_at, shelf.broken = keys, now, None
         else:
             shelf.broken = keys
-            shelf.not_before = now + (RETRY_EVERY if shelf.keys is None else REFETCH_EVERY)
+            shelf.not_before = now + (REFETCH_EVERY if served else RETRY_EVERY)
         return keys
 
-    async def _read(self, url: str) -> KeySet | Failure:
+    async def _read(self, url: str, deadline: float) -> KeySet | Failure:
         clock = self._state.clock
         try:
-            deadline = clock.now() + self._state.retry.attempt_timeout / 2
-            answer = await fetch(self._connection.http, url, clock=clock, deadline=deadline)
+            until = min(deadline, clock.now() + self._state.retry.attempt_timeout / 2)
+            answer = await fetch(self._connection.http, url, clock=clock, deadline=until)
         except AssertionError as error:  # of a test's own transport
             return as_it_is(error)
         if isinstance(answer, Failure):

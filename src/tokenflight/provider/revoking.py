@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def revoked_with(*tokens: Token | None, session: Secret | None = None) -> list[Doomed]:
     """Return what is revoked where a key is: its session's refresh token, else each access token that is held of it."""
     if session is not None:
-        return [Doomed(session, "refresh_token")]
+        return [Doomed(session)]
     return list(dict.fromkeys(Doomed(token.access_token) for token in tokens if token is not None))
 
 

@@ -85,7 +85,7 @@ class Sessions:
 
         Raises AuthorizationResponseError where the callback is not this login's answer or it was redeemed before,
         TokenEndpointError where the server denied it, other TokenRequestErrors where the code brought nothing, and what
-        *subject* raises.
+        *subject* raises. With `reason` "key_set", no code was sent: the same login may be redeemed again.
         """
         key = TokenKey(client=request.client, audience=request.audience, scope=request.scope)
         callback = Secret(str(callback_url) or "?")
@@ -97,6 +97,7 @@ class Sessions:
         code = read_callback(request, callback.reveal(), wall=wall, issuer=client.issuer, names_issuer=names_issuer)
         if isinstance(code, Failure):
             raise code.exception(key)
+        await self._make_ready(whole, request, key)
         self._redeem_once(request, key, wall)
         using = evolve(whole, grant=CodeExchange(code=code, request=request))
 
@@ -153,6 +154,15 @@ class Sessions:
         if isinstance(metadata, Failure):
             raise metadata.exception(key)
         return whole, metadata.iss_parameter_supported
+
+    async def _make_ready(self, client: OAuthClient, request: AuthorizationRequest, key: TokenKey) -> None:
+        """Raise where the tokens that have to come could not be validated: the code is kept for another try."""
+        validation, deadline = self._holdings.validation, self._holdings.engine.state.clock.now() + VALIDATING
+        lack = await validation.ready(client, deadline=deadline)
+        if lack is None and request.nonce is not None:
+            lack = await validation.ready_for_id_token(client, deadline=deadline)
+        if lack is not None:
+            raise lack.exception(key)
 
     def _redeem_once(self, request: AuthorizationRequest, key: TokenKey, wall: float) -> None:
         """Raise where this process has redeemed the request; it is remembered for as long as it could be."""

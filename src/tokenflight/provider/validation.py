@@ -55,6 +55,16 @@ class Validation:
         found = await self._keys(client, deadline)
         return found if isinstance(found, Failure) else None
 
+    async def ready_for_id_token(self, client: OAuthClient, *, deadline: float) -> Failure | None:
+        """Have at hand what the ID token of a login will be validated with; None where it is.
+
+        Asked before the code is spent, by *deadline* on the age clock.
+        """
+        if client.issuer is None:
+            return _NO_ISSUER
+        found = await self._keys(client, deadline)
+        return found if isinstance(found, Failure) else None
+
     async def access_token(self, client: OAuthClient, key: TokenKey, text: str, *, deadline: float) -> Failure | None:
         """Say why an access token must not be used, by *deadline* on the age clock; None where it may."""
         validation = client.validation
@@ -79,7 +89,7 @@ class Validation:
         """
         issuer = client.issuer
         if issuer is None:
-            return _misconfigured("an ID token is validated, and its issuer is open: give the client its issuer")
+            return _NO_ISSUER
 
         def check(claims: Claims) -> Invalid | None:
             return check_id_token(
@@ -140,3 +150,6 @@ def _refused(what: str, invalid: Invalid, hints: Mapping[str, str]) -> Failure:
 
 def _misconfigured(detail: str) -> Failure:
     return Failure(error=ConfigurationError, reason="configuration", detail=detail, transient=False)
+
+
+_NO_ISSUER: Final = _misconfigured("an ID token is validated, and its issuer is open: give the client its issuer")
