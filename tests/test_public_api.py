@@ -22,6 +22,12 @@ MODULES = (
     "tokenflight.stores",
     "tokenflight.dialects.auth0",
     "tokenflight.dialects.box",
+    "tokenflight.dialects.entra",
+    "tokenflight.dialects.github",
+    "tokenflight.dialects.google",
+    "tokenflight.dialects.keycloak",
+    "tokenflight.dialects.okta",
+    "tokenflight.dialects.salesforce",
     "tokenflight.ext.httpx",
     "tokenflight.observe",
     "tokenflight.testing",
@@ -42,9 +48,10 @@ def test_every_public_name_is_listed_in_order_and_exists() -> None:
 
 
 def test_dialects_are_importable_as_modules() -> None:
-    from tokenflight.dialects import auth0, box
+    import tokenflight.dialects
 
-    assert (auth0.__name__, box.__name__) == ("tokenflight.dialects.auth0", "tokenflight.dialects.box")
+    named = [getattr(tokenflight.dialects, name).__name__ for name in tokenflight.dialects.__all__]
+    assert named == [name for name in MODULES if name.startswith("tokenflight.dialects.")]
 
 
 def test_what_later_work_brings_is_absent() -> None:

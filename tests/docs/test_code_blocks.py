@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 import anyio
 import httpx
 import pytest
+from tests.docs.neighbours import NEIGHBOURS, SIX, Street
 from tests.kit.jwts import Server
 
 ROOT = Path(__file__).parents[2]
@@ -49,9 +50,11 @@ def run(block: CodeType, namespace: dict[str, Any]) -> None:
 
 
 SESSIONS = {"authorization_code", "refresh_token"}
-GRANTS = {"client_credentials"} | SESSIONS | {
-    f"urn:ietf:params:oauth:grant-type:{name}" for name in ("jwt-bearer", "token-exchange")
-}
+GRANTS = (
+    {"client_credentials"}
+    | SESSIONS
+    | {f"urn:ietf:params:oauth:grant-type:{name}" for name in ("jwt-bearer", "token-exchange")}
+)
 
 
 def signing(request: httpx.Request, body: bytes) -> httpx.Response:
@@ -93,10 +96,19 @@ class Internet:
 
 
 @pytest.fixture
-def internet(monkeypatch: pytest.MonkeyPatch) -> Internet:
+def street(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Street:
+    """The providers that a page names, and a folder with the files that it names."""
+    monkeypatch.chdir(tmp_path)
+    return Street(tmp_path)
+
+
+@pytest.fixture
+def internet(monkeypatch: pytest.MonkeyPatch, street: Street) -> Internet:
     internet = Internet()
 
     async def handle(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+        if request.url.host in street.hosts:
+            return await street.reply(request)
         return internet.answer(request, await request.aread())
 
     def refuse(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
@@ -117,6 +129,15 @@ def test_the_blocks_of_a_page_run_in_order_with_one_namespace(page: Path, intern
 
     for block in blocks_of(page):
         run(block, namespace)
+
+
+def test_the_page_of_providers_asks_every_one_of_them(internet: Internet, street: Street) -> None:
+    namespace: dict[str, Any] = {}
+    for block in blocks_of(ROOT / "docs" / "providers.md"):
+        run(block, namespace)
+
+    assert set(street.asked) == {neighbour.url for neighbour in NEIGHBOURS}
+    assert {seen.origin for seen in street.double.ledger} == {f"https://{host}" for host in SIX}
 
 
 def test_the_first_block_of_the_readme_makes_a_token_request(internet: Internet) -> None:

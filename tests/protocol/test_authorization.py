@@ -123,7 +123,7 @@ def test_without_pkce_there_is_neither() -> None:
     ],
 )
 def test_a_nonce_goes_along_where_openid_is_asked_for(of: dict[str, Any], key: TokenKey, nonce: bool) -> None:
-    request = begun(client(**of), key)
+    request = begun(client(issuer="https://auth.test", **of), key)
     assert (request.nonce is not None) is nonce
     assert query(request).get("nonce") == request.nonce
     assert request.nonce != request.state
@@ -168,6 +168,7 @@ BAD = [
     ({}, {"parameters": {"prompt": 1}}, "pass a dict of str to str"),
     ({"grant": ClientCredentials()}, {}, "give the client grant=AuthorizationCode()"),
     ({"endpoints": Endpoints()}, {}, "or issuer= alone"),
+    ({"scope": "openid"}, {}, "or leave openid out of the scope"),
 ]
 
 
@@ -189,7 +190,7 @@ def test_any_absolute_redirect_uri_is_taken(uri: str) -> None:
 
 
 def test_neither_repr_nor_str_shows_anything_of_a_login() -> None:
-    request = begun(client(scope="openid"))
+    request = begun(client(scope="openid", issuer="https://auth.test"))
     shown = f"{request!r} {request} {CodeExchange(code=Secret('the code'), request=request)!r}"
     assert repr(request) == "AuthorizationRequest('name', expires_at=1970-01-01T00:16:40+00:00)"
     assert request.verifier is not None
@@ -275,7 +276,7 @@ async def test_what_it_presents_then_is_its_refresh_token() -> None:
 
 
 async def test_the_request_for_a_code_carries_what_it_has_to_and_no_more() -> None:
-    request = begun(client(scope="openid"))
+    request = begun(client(scope="openid", issuer="https://auth.test"))
     exchange = CodeExchange(code=Secret("abc"), request=request)
     assert exchange.fields(KEY, frozenset({"openid"})) == {"redirect_uri": BACK}
     assert (exchange.grant_type, exchange.repeatable) == ("authorization_code", False)

@@ -221,12 +221,16 @@ def test_a_json_answer_is_read_whatever_it_is_labelled() -> None:
         assert isinstance(parsed(GOOD, content_type=label), Issued)
 
 
-def test_a_form_is_read_only_where_the_content_type_says_so() -> None:
+def test_a_form_is_read_where_the_content_type_says_so_or_says_only_text() -> None:
     form = f"access_token={TOKEN}&token_type=bearer&expires_in=60&scope=a+b".encode()
 
     issued = parsed(form, content_type="application/x-www-form-urlencoded; charset=utf-8")
     assert (issued.access_token, issued.expires_in, issued.scope) == (TOKEN, 60.0, {"a", "b"})
-    assert parsed(form, content_type="text/plain").reason == "malformed"
+    assert parsed(form, content_type="text/plain").access_token == TOKEN
+    assert parsed(b"access_token=a&access_token=b", content_type="text/plain").reason == "malformed"
+    assert parsed(b"nothing=of+a+token", content_type="text/plain").reason == "malformed"
+    for label in ("text/html", "application/octet-stream", ""):
+        assert parsed(form, content_type=label).reason == "malformed"
 
 
 NO_TOKEN: dict[str, Any] = {

@@ -51,7 +51,7 @@ from tokenflight import (
     TokenSource,
     WarmUpError,
 )
-from tokenflight.dialects import auth0, box
+from tokenflight.dialects import auth0, box, entra, github, google, keycloak, okta, salesforce
 from tokenflight.ext.httpx import TokenAuth, TokenUnavailable
 from tokenflight.model.policy import Verdict
 from tokenflight.observe import Event, Hook, LoggingHook, TokenLanded, Trigger
@@ -131,6 +131,16 @@ clients: Mapping[str, OAuthClient] = {
     ),
     "auth0": auth0.client(domain="t.eu.auth0.com", client_id="a", client_secret="s3cret"),
     "box": box.client(client_id="a", client_secret=secret_from_a_vault),
+    "entra": entra.client(tenant="t", client_id="a", authentication=entra.certificate(Path("k.pem"), Path("c.pem"))),
+    "caller": entra.on_behalf_of(tenant="t", client_id="a", authentication=entra.federated_token("/run/token")),
+    "github": github.installation(7, client_id="a", key=Path("app.pem")),
+    "google": google.client(Path("account.json"), scope="s"),
+    "google_id": google.id_token_client({"type": "service_account"}),
+    "keycloak": keycloak.client(url="https://sso.example", realm="r", client_id="a", client_secret="s3cret"),
+    "okta": okta.client(
+        domain="a.okta.com", client_id="a", authentication=okta.private_key({"kty": "RSA"}, key_id="k")
+    ),
+    "salesforce": salesforce.jwt_client(domain="a.my.salesforce.com", client_id="a", key=secret_from_a_vault),
 }
 
 

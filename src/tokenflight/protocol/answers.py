@@ -59,7 +59,7 @@ class Unreadable:
 
 
 def read_fields(answer: TokenAnswer) -> dict[str, Any] | Unreadable:
-    """Read a body: a JSON object in UTF-8, or a form where the content type says so.
+    """Read a body: a JSON object in UTF-8, or a form where the content type says so, or says only that it is text.
 
     Numbers that no float can hold are read as null. A name that decides something and comes twice makes the answer
     unreadable, since who reads the first and who reads the last would believe different things. The body of a refusal
@@ -67,7 +67,7 @@ def read_fields(answer: TokenAnswer) -> dict[str, Any] | Unreadable:
     """
     try:
         text = answer.body.decode("utf-8-sig", "strict" if answer.succeeded else "replace")
-        return _read_form(text) if answer.media_type == FORM else _read_json(text)
+        return _READERS.get(answer.media_type, _read_json)(text)
     except UnicodeDecodeError:
         return Unreadable("the body is not UTF-8")
     except (ValueError, RecursionError):
@@ -103,6 +103,20 @@ def _read_json(text: str, once: frozenset[str] = _DECISIVE) -> dict[str, Any] | 
     if not isinstance(read, dict):
         return Unreadable("the body is JSON but no object")
     return _told_twice(outermost, once) or read
+
+
+def _read_text(text: str) -> dict[str, Any] | Unreadable:
+    """Read what is called plain text: JSON, or else a form that says something of a token; some servers call it so."""
+    try:
+        return _read_json(text)
+    except ValueError:
+        read = _read_form(text)
+        if isinstance(read, Unreadable) or read.keys() & _DECISIVE:
+            return read
+        raise
+
+
+_READERS: Final = {FORM: _read_form, "text/plain": _read_text}
 
 
 def _told_twice(pairs: Iterable[tuple[str, Any]], once: frozenset[str]) -> Unreadable | None:

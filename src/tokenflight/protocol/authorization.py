@@ -151,6 +151,11 @@ def begin(
             "the client has no authorization endpoint: give endpoints=Endpoints(authorization=...), or issuer= alone"
         )
     scope = client.scope if key.scope is None else key.scope
+    if "openid" in scope and client.issuer is None:
+        raise ConfigurationError(
+            "the ID token that openid brings is validated, and who issues it is open: give the client its issuer, "
+            "or leave openid out of the scope"
+        )
     verifier = Secret(secrets.token_urlsafe(_ENTROPY)) if grant.pkce else None
     state, nonce = secrets.token_urlsafe(_ENTROPY), secrets.token_urlsafe(_ENTROPY) if "openid" in scope else None
     said = {"client_id": client.client_id, "redirect_uri": _redirect(redirect_uri), "state": state, "nonce": nonce}

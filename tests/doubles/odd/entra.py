@@ -33,20 +33,23 @@ _CODES: Final = {
 _LONGEST: Final = 86_400.0
 
 
-def _refusal(code: str, text: str) -> Answer:
-    status, number = _CODES[code]
+def refusal(code: str, text: str, number: int | None = None) -> Answer:
+    """Return a refusal as it is recorded: an AADSTS number, which a code may have many of, and who to ask about it."""
+    status, usual = _CODES.get(code, (400, 0))
+    number = number or usual
     fields = {"error": code, "error_description": f"AADSTS{number}: {text} Trace ID: 1f0e", "error_codes": [number]}
     fields |= {"timestamp": "2026-01-01 00:00:00Z", "trace_id": "1f0e", "correlation_id": "2c1d"}
     return Answer(status, fields | {"error_uri": f"https://login.microsoftonline.com/error?code={number}"})
 
 
-_DESK: Final = Desk(_refusal)
+_DESK: Final = Desk(refusal)
 
 
-def thumbprint() -> str:
-    """Return `x5t` of the certificate that is registered for the client."""
+def thumbprint(name: str = "x5t") -> str:
+    """Return `x5t` or `x5t#S256` of the certificate that is registered for the client."""
     der = certificate(key("odd-key")).public_bytes(Encoding.DER)
-    return base64.urlsafe_b64encode(hashlib.sha1(der).digest()).decode().rstrip("=")
+    digest = hashlib.sha256(der).digest() if name == "x5t#S256" else hashlib.sha1(der).digest()
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def _token(double: Any, seen: Visit) -> Reply:
@@ -89,7 +92,9 @@ def _authenticate(double: Any, seen: Visit) -> None:
     until = moment(read.claims.get("exp"))
     if wrong or until is None or not double.now() < until <= double.now() + _LONGEST:
         raise _DESK.no("invalid_client", f"wrong in the assertion: {' '.join(wrong) or 'exp'}.")
-    if not federated and (read.header.get("x5t") != thumbprint() or "client_assertion" in seen.replayed):
+    named = {name: read.header[name] for name in ("x5t", "x5t#S256") if name in read.header}
+    known = bool(named) and all(value == thumbprint(name) for name, value in named.items())
+    if not federated and (not known or "client_assertion" in seen.replayed):
         raise _DESK.no("invalid_client", "the certificate's x5t is missing or unknown, or the assertion was seen.")
     if not federated and not isinstance(read.claims.get("jti"), str):
         raise _DESK.no("invalid_client", "an assertion has a jti.")

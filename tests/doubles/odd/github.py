@@ -11,8 +11,8 @@ from tests.doubles.visits import JSON, Visit
 from tokenflight.testing import Answer, Reply
 
 APP: Final = "12345"
-INSTALLATION: Final = "678"
-PATH: Final = f"/app/installations/{INSTALLATION}/access_tokens"
+INSTALLATIONS: Final = ("678", "679")
+PATH, ANOTHER = (f"/app/installations/{number}/access_tokens" for number in INSTALLATIONS)
 _LONGEST: Final = 600.0
 _UNREADABLE: Final = ("invalid_client", "A JSON web token could not be decoded")
 _DOCS: Final = "https://docs.github.com/rest"
@@ -38,6 +38,8 @@ def _token(double: Any, seen: Visit) -> Reply:
         raise _DESK.no("invalid_client", "'Issued at' claim ('iat') must be an Integer in the past")
     if until is None or until <= now:
         raise _DESK.no("invalid_client", "'Expiration time' claim ('exp') must be a numeric value in the future")
+    if set(claims) != {"iss", "iat", "exp"}:
+        raise _DESK.no(*_UNREADABLE)
     if until > now + _LONGEST:
         raise _DESK.no("invalid_client", "'Expiration time' claim ('exp') is too far in the future")
     if seen.raw and (seen.content_type != JSON or not seen.readable):
@@ -48,8 +50,13 @@ def _token(double: Any, seen: Visit) -> Reply:
     return Answer(201, {**fields, "permissions": {"contents": "read"}, "repository_selection": "all"}).reply()
 
 
+def refusal(status: int, text: str) -> Answer:
+    """Return a refusal as it is recorded: a text, and where to read on."""
+    return Answer(status, {"message": text, "documentation_url": _DOCS, "status": str(status)})
+
+
 def _nowhere(double: Any, seen: Visit) -> Reply:
-    return Answer(404, {"message": "Not Found", "documentation_url": _DOCS, "status": "404"}).reply()
+    return refusal(404, "Not Found").reply()
 
 
-ROUTES: Final = (("POST", PATH, _token), ("POST", "/app/installations/", _nowhere))
+ROUTES: Final = (("POST", PATH, _token), ("POST", ANOTHER, _token), ("POST", "/app/installations/", _nowhere))

@@ -16,12 +16,13 @@ LOGIN: Final = "https://login.salesforce.com"
 _LONGEST: Final = 300.0
 
 
-def _refusal(code: str, text: str) -> Answer:
+def refusal(code: str, text: str) -> Answer:
+    """Return a refusal as it is recorded."""
     return Answer(400, {"error": code, "error_description": text})
 
 
-_DESK: Final = Desk(_refusal)
-UNAPPROVED: Final = _refusal("invalid_grant", "user hasn't approved this consumer")
+_DESK: Final = Desk(refusal)
+UNAPPROVED: Final = refusal("invalid_grant", "user hasn't approved this consumer")
 
 
 def _token(double: Any, seen: Visit) -> Reply:
