@@ -50,7 +50,9 @@ def test_wherever_it_was_sent_to(base: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "state", [None, "", "x", LOGIN.state[:-1], LOGIN.state + "x", LOGIN.state.swapcase(), "ünïcode"]
+    "state",
+    [None, "", "x", LOGIN.state[:-1], LOGIN.state + "x", LOGIN.state.swapcase(), "ünïcode"],
+    ids=["none", "empty", "short", "cut", "longer", "other case", "not ASCII"],
 )
 def test_another_state_is_refused(state: str | None) -> None:
     assert reason(told(state=state)) == "state"
@@ -122,6 +124,7 @@ def test_what_is_none_of_ours_may_come_twice() -> None:
         *(None, 7, b"https://app.test/?code=x", "https://[", "https://app.test/?" + "x=1&" * 101),
         *(told() + "&x=" + "y" * 17_000, told() + "&x=%ff%fe", told() + "&x=\udc80", "https://app.test/?state=\ud800"),
     ],
+    ids=lambda url: type(url).__name__,
 )
 def test_what_cannot_be_read_is_refused(url: Any) -> None:
     assert reason(url) == "unreadable"
