@@ -15,6 +15,7 @@ from tokenflight import (
     InvalidClientError,
     OAuthClient,
     PrivateKeyJWT,
+    RetryPolicy,
     TokenEndpointError,
     TokenKey,
 )
@@ -107,7 +108,7 @@ async def test_the_rate_limit_of_the_management_api_is_transient() -> None:
     clock = VirtualClock()
     double = OddDouble(clock=clock)
     double.always(recorded.throttled(reset=1_800_000_000))
-    async with provider(client(), double, clock=clock) as tokens:
+    async with provider(client(), double, clock=clock, retry=RetryPolicy()) as tokens:
         with pytest.raises(TokenEndpointError) as caught:
             await clock.run(tokens.token)
 

@@ -7,16 +7,27 @@ import inspect
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import anyio.to_thread
 
 from tokenflight.errors import ConfigurationError
 from tokenflight.model.failure import CredentialError, Failure
 from tokenflight.model.secret import Secret, SecretSource
+from tokenflight.model.token import Token
 
-if TYPE_CHECKING:
-    from tokenflight.provider.subject_tokens import SubjectTokens
+
+class Presented(Protocol):
+    """What the subject of a flight presents, which is no credential of the client."""
+
+    def holds(self, source: Any) -> bool:
+        """Tell whether *source* is of this subject."""
+        ...
+
+    def token(self, source: Any) -> Token | None:
+        """Return the token that *source* gave this flight already; None where it is read now."""
+        ...
+
 
 T = TypeVar("T")
 
@@ -35,7 +46,7 @@ class Reader:
     error text must not show. What the key's *subject* presents is no credential of the client: only `seen` knows it.
     """
 
-    def __init__(self, client: object, subject: SubjectTokens | None = None) -> None:
+    def __init__(self, client: object, subject: Presented | None = None) -> None:
         self._digest = hashlib.blake2b(digest_size=16, key=_SALT)
         self._digest.update(repr(hash(client)).encode())
         self._subject = subject
@@ -64,7 +75,7 @@ class Reader:
         self.seen.append(secret)
         return secret
 
-    async def _presented(self, source: Any, subject: SubjectTokens) -> Secret:
+    async def _presented(self, source: Any, subject: Presented) -> Secret:
         token = subject.token(source)
         if token is not None:
             secret = token.access_token

@@ -59,7 +59,7 @@ class Holdings:
         self.lineages = Lineages(shelf, self.engine.state)
         self.discovery = Discovery(state=self.engine.state, connection=connection)
         skews = Skews()
-        self._revoking = Revoking(self, skews=skews)
+        self._revoking = self._made_revoking(skews)
         self.key_sets = KeySets(state=self.engine.state, connection=connection)
         self.validation = Validation(state=self.engine.state, discovery=self.discovery, key_sets=self.key_sets)
         self.mint = Mint(
@@ -72,6 +72,17 @@ class Holdings:
             engine=self.engine,
             connection=connection,
             refresh=refresh,
+        )
+
+    def _made_revoking(self, skews: Skews) -> Revoking:
+        return Revoking(
+            state=self.engine.state,
+            clients=self.clients,
+            discovery=self.discovery,
+            records=self.records,
+            connection=self.connection,
+            skews=skews,
+            end_session=self._end_session,
         )
 
     def reset(self) -> None:
@@ -129,7 +140,7 @@ class Holdings:
         self.engine.forget(entry)
         return token
 
-    async def end_session(self, client: OAuthClient, key: TokenKey) -> Secret | None:
+    async def _end_session(self, client: OAuthClient, key: TokenKey) -> Secret | None:
         """End the session that a key lives on, for all its keys, and return its newest refresh token.
 
         A refresh that is on its way is waited for: what it brings would outlive the session.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
+from tokenflight.engine.state import State
 from tokenflight.model.events import RevocationFailed, TokenRevoked
 from tokenflight.model.failure import Failure
 from tokenflight.model.key import TokenKey
@@ -13,14 +15,18 @@ from tokenflight.model.token import Token
 from tokenflight.protocol.client import OAuthClient
 from tokenflight.protocol.client_authentication import Attempt
 from tokenflight.protocol.revocation import Doomed, build_revocation, read_revocation
+from tokenflight.provider.clients import Clients
+from tokenflight.provider.connection import Connection
 from tokenflight.provider.credentials import Reader, in_a_thread
+from tokenflight.provider.discovery import Discovery
 from tokenflight.provider.errands import Errands
 from tokenflight.provider.exchange import prepared
+from tokenflight.provider.records import Records
 from tokenflight.provider.skew import Skews
 from tokenflight.provider.tries import a_few_times
 
-if TYPE_CHECKING:
-    from tokenflight.provider.holdings import Holdings
+EndSession: TypeAlias = Callable[[OAuthClient, TokenKey], Awaitable[Secret | None]]
+"""Ends the session that a key lives on and returns its newest refresh token; None where there is none."""
 
 
 def revoked_with(*tokens: Token | None, session: Secret | None = None) -> list[Doomed]:
@@ -33,10 +39,24 @@ def revoked_with(*tokens: Token | None, session: Secret | None = None) -> list[D
 class Revoking:
     """Asks revocation endpoints, a few times where one is in trouble. No failure is raised: it is an event."""
 
-    def __init__(self, holdings: Holdings, *, skews: Skews) -> None:
-        self._holdings = holdings
-        self._state = holdings.engine.state
+    def __init__(
+        self,
+        *,
+        state: State,
+        clients: Clients,
+        discovery: Discovery,
+        records: Records,
+        connection: Connection,
+        skews: Skews,
+        end_session: EndSession,
+    ) -> None:
+        self._state = state
+        self._clients = clients
+        self._discovery = discovery
+        self._records = records
+        self._connection = connection
         self._skews = skews
+        self._end_session = end_session
         self._under_way: Errands[bool] = Errands(lambda _: False, spawn=self._state.spawn)
 
     def __repr__(self) -> str:
@@ -55,12 +75,12 @@ class Revoking:
         return await self._under_way.run(object(), partial(self._revoke, key, held))
 
     async def _revoke(self, key: TokenKey, held: Token | None) -> bool:
-        emit, known = self._state.hooks.emit, self._holdings.clients.known(key.client)
+        emit, known = self._state.hooks.emit, self._clients.known(key.client)
         if known is None:
             return False
-        record = await self._holdings.records.load(known, key, emit)
-        await self._holdings.records.discard(known, key, emit)
-        session = await self._holdings.end_session(known, key)
+        record = await self._records.load(known, key, emit)
+        await self._records.discard(known, key, emit)
+        session = await self._end_session(known, key)
         doomed = revoked_with(held, None if record is None else record.token, session=session)
         failures = [await self._ask(key, await self._current(key, known), each) for each in doomed]
         for failure in failures:
@@ -72,11 +92,11 @@ class Revoking:
 
     async def _current(self, key: TokenKey, known: OAuthClient) -> OAuthClient:
         """Return the client with its present secrets; where the name means another by now, the one that had it."""
-        found = await self._holdings.clients.find(key.client)
+        found = await self._clients.find(key.client)
         return known if isinstance(found, Failure) or found.identity != known.identity else found
 
     async def _ask(self, key: TokenKey, client: OAuthClient, doomed: Doomed) -> Failure | None:
-        whole = await self._holdings.discovery.complete(client, "revocation")
+        whole = await self._discovery.complete(client, "revocation")
         if isinstance(whole, Failure):
             return whole
         if whole.endpoints.revocation is None:
@@ -89,9 +109,7 @@ class Revoking:
         wall = clock.wall() + self._skews.offset(str(client.token_endpoint))
         attempt = Attempt(key=key, client=client, wall=wall, read=reader.read, work=in_a_thread)
         build = partial(build_revocation, attempt, doomed)
-        ready = await prepared(
-            build, reader, client=client, connection=self._holdings.connection, clock=clock, until=deadline
-        )
+        ready = await prepared(build, reader, client=client, connection=self._connection, clock=clock, until=deadline)
         if isinstance(ready, Failure):
             return ready
         request, carrier = ready

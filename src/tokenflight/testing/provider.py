@@ -198,7 +198,7 @@ class _FakeSource(BoundSource):
 
     def reject(self, rejected: Token, *, origin: str | None = None) -> None:
         entry = self._find()
-        if self._holdings.engine.state.open:
+        if self._keeper.engine.state.open:
             super().reject(rejected, origin=origin)
         elif entry.token is not None and entry.token.header == rejected.header:
             _end(entry, self._now())  # nothing can be launched between two calls: the next one fetches
