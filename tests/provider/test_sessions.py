@@ -5,14 +5,18 @@ from __future__ import annotations
 import anyio
 import pytest
 from tests.kit.canary import canary
+from tests.kit.issuers import found, said
 from tests.kit.rotating import RotatingServer, app, login_app, session_town
 from tests.kit.town import client
+from tests.provider.test_discovery import place as discovered
 
 from tokenflight import (
     Audience,
+    AuthorizationCode,
     AuthorizationRequest,
     AuthorizationResponseError,
     ConfigurationError,
+    Endpoints,
     Secret,
     Subject,
     SubjectToken,
@@ -193,3 +197,15 @@ async def test_a_server_that_is_down_is_told_to_who_redeems():
         with pytest.raises(TokenEndpointError) as caught:
             await place.clock.run(lambda: tokens.sessions.redeem(request, callback, subject="ann"))
     assert (caught.value.status, caught.value.attempts) == (500, 1)
+
+
+async def test_a_server_whose_token_endpoint_lies_elsewhere_gets_no_code():
+    fields = {"grant": AuthorizationCode(), "endpoints": Endpoints(authorization="https://auth.test/authorize")}
+    async with discovered(found(**fields)) as here:
+        request = await here.tokens.sessions.begin()
+    callback = f"https://app.test/?code={canary('code')}&state={request.state}"
+    async with discovered(found(**fields)) as there:
+        there.issuers.say(said(token_endpoint="https://elsewhere.test/token"))
+        with pytest.raises(ConfigurationError, match=r"https://elsewhere\.test"):
+            await there.clock.run(lambda: there.tokens.sessions.redeem(request, callback, subject="ann"))
+        assert there.issuers.sent == []

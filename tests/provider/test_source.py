@@ -191,6 +191,16 @@ async def test_a_resolved_clients_token_goes_nowhere_but_to_its_origins_from_the
     assert [request.url.host for request in sent] == [httpx.URL(API).host]
 
 
+def test_two_that_ask_one_provider_for_one_key_are_equal() -> None:
+    tokens, other = TokenProvider(client()), TokenProvider(client())
+    source = tokens.source(audience=API)
+
+    assert source == tokens.source(audience=API)
+    assert hash(source) == hash(tokens.source(audience=API))
+    for another in (tokens.source(), tokens.source(audience=API, min_ttl=5.0), other.source(audience=API), API):
+        assert source != another
+
+
 def test_its_repr_shows_its_key() -> None:
     source = TokenProvider(client()).source(audience="a")
     assert repr(source) == "BoundSource(TokenKey('default', audience='a'))"

@@ -147,12 +147,12 @@ class Sessions:
         """
         if client.token_endpoint is not None:
             return client, False
-        whole = await self._holdings.discovery.complete(client)
         metadata = await self._holdings.discovery.metadata(client)
-        if isinstance(whole, Failure):
-            raise whole.exception(key)
         if isinstance(metadata, Failure):
             raise metadata.exception(key)
+        whole = await self._holdings.discovery.complete(client)
+        if isinstance(whole, Failure):
+            raise whole.exception(key)
         return whole, metadata.iss_parameter_supported
 
     async def _make_ready(self, client: OAuthClient, request: AuthorizationRequest, key: TokenKey) -> None:

@@ -60,8 +60,6 @@ class Validation:
 
         Asked before the code is spent, by *deadline* on the age clock.
         """
-        if client.issuer is None:
-            return _NO_ISSUER
         found = await self._keys(client, deadline)
         return found if isinstance(found, Failure) else None
 
