@@ -287,6 +287,8 @@ async def test_a_session_is_narrowed_to_nothing() -> None:
         await logged_in(double, tokens)
         with pytest.raises(ConfigurationError, match="leave the audience out"):
             await double.clock.run(partial(tokens.token, subject="ann", audience=box.file("1")))
+        with pytest.raises(ConfigurationError, match="leave the audience out"):
+            await tokens.sessions.begin(audience=box.file("1"))
     assert len(double.token_requests) == 1
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SubjectOf: TypeAlias = Callable[[Token], "Subject | str"]
 """Tells from the token of a login whose it is."""
 
+ANYBODY: Final = Subject("anybody")
 LIFETIME: Final = 600.0
 LONGEST: Final = 86_400.0
 VALIDATING: Final = 10.0
@@ -72,7 +73,9 @@ class Sessions:
         key = TokenKey(client=name, audience=as_audience(audience), scope=as_scope(scope))
         found = await self._client(key, "authorization")
         until = self._holdings.engine.state.clock.wall() + min(seconds("lifetime", lifetime), LONGEST)
-        return begin(found, key, redirect_uri=redirect_uri, parameters=parameters, until=until)
+        request = begin(found, key, redirect_uri=redirect_uri, parameters=parameters, until=until)
+        check_key(found, evolve(key, subject=ANYBODY))  # what its session could not ask for is told before the login
+        return request
 
     async def redeem(
         self, request: AuthorizationRequest, callback_url: str, *, subject: Subject | str | SubjectOf
