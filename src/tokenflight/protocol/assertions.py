@@ -15,6 +15,7 @@ from attrs.converters import optional
 
 from tokenflight.errors import ConfigurationError
 from tokenflight.model.failure import CredentialError, Failure
+from tokenflight.model.policy import as_float
 from tokenflight.model.secret import Secret, SecretSource, secret_source
 from tokenflight.protocol.client_authentication import a_switch, has_surrogate
 from tokenflight.protocol.private_keys import certificate_thumbprint
@@ -127,8 +128,9 @@ def seconds_to(limit: float, *, least: float, none: bool) -> Any:
     """Return a validator of attrs for seconds from *least* to *limit*."""
 
     def check(instance: object, attribute: Attribute[Any], value: Any) -> None:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not (value is None and none) and not (is_number and least <= value <= limit):
+        number = as_float(value)
+        within = number is not None and least <= number <= limit
+        if not within and not (value is None and none):
             choice = ", or to None" if none else ""
             raise ConfigurationError(
                 f"an assertion's {attribute.name} is in seconds: set it from {least:g} to {limit:g}{choice}"

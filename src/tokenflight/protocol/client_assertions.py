@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 from attrs.converters import optional
 
 from tokenflight.errors import ConfigurationError
@@ -31,6 +31,30 @@ def _shared(value: Any) -> Source:
     """Take a client secret; a JWK is kept as its text, and read as one when it signs."""
     kept = as_jwk_text(value) if isinstance(value, Mapping) else value
     return secret_source(kept)
+
+
+def _of_private_key(its: PrivateKeyJWT) -> Assertion:
+    return Assertion(
+        its.key,
+        passphrase=its.passphrase,
+        algorithm=its.algorithm,
+        key_id=its.key_id,
+        certificate=its.certificate,
+        audience=its.audience,
+        lifetime=its.lifetime,
+        backdate=its.backdate,
+        headers=its.headers,
+    )
+
+
+def _of_client_secret(its: ClientSecretJWT) -> Assertion:
+    return Assertion(
+        SharedSecret(its.secret, its.algorithm),
+        audience=its.audience,
+        lifetime=its.lifetime,
+        backdate=its.backdate,
+        headers=its.headers,
+    )
 
 
 @frozen(repr=False)
@@ -59,22 +83,8 @@ class PrivateKeyJWT:
     backdate: float | None = field(default=5.0, kw_only=True)
     headers: Members = field(default=NO_MEMBERS, kw_only=True, converter=as_headers)
     send_client_id: bool = field(default=True, kw_only=True, validator=a_switch)
-    assertion: Assertion = field(init=False, eq=False)
+    assertion: Assertion = field(init=False, eq=False, default=Factory(_of_private_key, takes_self=True))
     method = "private_key_jwt"
-
-    @assertion.default
-    def _assertion(self) -> Assertion:
-        return Assertion(
-            self.key,
-            passphrase=self.passphrase,
-            algorithm=self.algorithm,
-            key_id=self.key_id,
-            certificate=self.certificate,
-            audience=self.audience,
-            lifetime=self.lifetime,
-            backdate=self.backdate,
-            headers=self.headers,
-        )
 
     def check_client(self, client: OAuthClient) -> None:
         """Raise ConfigurationError where neither issuer nor audience says who the JWT is for."""
@@ -105,18 +115,8 @@ class ClientSecretJWT:
     backdate: float | None = field(default=5.0, kw_only=True)
     headers: Members = field(default=NO_MEMBERS, kw_only=True, converter=as_headers)
     send_client_id: bool = field(default=True, kw_only=True, validator=a_switch)
-    assertion: Assertion = field(init=False, eq=False)
+    assertion: Assertion = field(init=False, eq=False, default=Factory(_of_client_secret, takes_self=True))
     method = "client_secret_jwt"
-
-    @assertion.default
-    def _assertion(self) -> Assertion:
-        return Assertion(
-            SharedSecret(self.secret, self.algorithm),
-            audience=self.audience,
-            lifetime=self.lifetime,
-            backdate=self.backdate,
-            headers=self.headers,
-        )
 
     def check_client(self, client: OAuthClient) -> None:
         """Raise ConfigurationError where neither issuer nor audience says who the JWT is for."""
